@@ -1,0 +1,10 @@
+"""Makes ``twistd metro-backend`` known; must not import klein or txredisapi (they install a reactor)."""
+
+from twisted.application.service import ServiceMaker
+
+metroBackend = ServiceMaker(
+    "metro_backend",
+    "metro_backend.tap",
+    "Update, mirror and statistics server of a mobile app.",
+    "metro-backend",
+)
