@@ -1,0 +1,1 @@
+"""A stand-in GitHub and Jenkins, for demonstrations and tests."""
