@@ -1,0 +1,1 @@
+"""Where branches come from, how they are merged, and the snapshot that everybody reads."""

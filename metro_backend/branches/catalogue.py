@@ -1,0 +1,435 @@
+"""The catalogue: keeps one complete snapshot, refreshes it in the background, never loses it.
+
+Nobody ever waits for a source: a question is answered from the snapshot in
+memory, and the snapshot is replaced when a refresh has come to a good end.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from metro_backend.branches.archive import Archive
+from metro_backend.branches.merge import Rules, merge, settle
+from metro_backend.branches.model import Artifact, Branch, Snapshot, SourceState
+from metro_backend.branches.source import Source, SourceError, together
+from metro_backend.counting import Counting
+
+BACK_OFF = (30.0, 1800.0)
+"""Seconds between tries of a failing source: the first wait, and the longest."""
+
+COLD_BACK_OFF = (1.0, 30.0)
+"""The same while there is no list at all."""
+
+JITTER = 0.1
+"""Part of the TTL by which instances differ, so that they do not refresh in step."""
+
+LOCK_SECONDS = 60.0
+"""When the lock of a dead instance frees itself. A refresh that takes longer may be doubled."""
+
+LOCK_RETRY = 1.0
+"""Seconds between tries for a lock that another instance holds."""
+
+RETRY_AFTER = 5
+"""Seconds after which a client that got no list should ask again."""
+
+SPACING = 1.0
+"""Seconds between the starts of two refreshes: a burst of notices costs two."""
+
+FRESH = 60.0
+"""Seconds for which a list from before a restart needs no refresh at once."""
+
+POLL = 5.0
+"""Seconds between looks into the store, for when a message between instances was lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a refresh ended."""
+
+    snapshot: Snapshot | None
+    failures: Mapping[str, str]
+    """Per failed source, why."""
+
+
+@dataclass(kw_only=True)
+class _Order:
+    """A refresh that is wanted; those that wait are merged into one."""
+
+    only: dict[str, str] | None
+    """Per source the one branch to ask for; None asks for everything."""
+    reset: set[str]
+    waiters: list[Deferred[Outcome]]
+    demanded: bool
+    """Whether somebody asked for it, so that a lock held elsewhere is waited for."""
+
+
+@dataclass(kw_only=True)
+class _Schedule:
+    """When a source is asked next."""
+
+    due_at: float = 0.0
+    failures: int = 0
+    error: str | None = None
+
+
+Prepare = Callable[[Sequence[Artifact]], Awaitable[Collection[str]]]
+"""Fetches new builds before they are published; returns the file names that proved bad."""
+
+
+class Catalogue(Service):
+    """The list of branches, as the whole server sees it."""
+
+    _log = Logger()
+    name = "catalogue"
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        sources: Sequence[Source],
+        archive: Archive,
+        rules: Rules,
+        ttl: float,
+        count: Counting,
+        prepare: Prepare,
+        now: Callable[[], float] = time.time,
+        spread: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the sources; `ttl` is in seconds, `spread` yields 0…1 for the jitter."""
+        self._clock = clock
+        self._sources = {source.name: source for source in sources}
+        self._archive = archive
+        self._rules = rules
+        self._ttl = ttl
+        self._count = count
+        self._prepare = prepare
+        self._now = now
+        self._spread = spread
+        self._states: dict[str, SourceState] = {}
+        self._schedules = {name: _Schedule() for name in self._sources}
+        self._running: _Order | None = None
+        self._waiting: _Order | None = None
+        self._work: Deferred[None] | None = None
+        self._started_at = float("-inf")
+        self._timer: IDelayedCall | None = None
+        self._pause: IDelayedCall | None = None
+        self._first: list[Deferred[None]] = []
+        self._listeners: list[Callable[[Snapshot], None]] = []
+        self.snapshot: Snapshot | None = None
+
+    # -- what others ask ------------------------------------------------------------------
+
+    def on_change(self, listener: Callable[[Snapshot], None]) -> None:
+        """Call the listener with each new snapshot."""
+        self._listeners.append(listener)
+
+    async def first(self, seconds: float) -> Snapshot | None:
+        """Return the snapshot, waiting for the very first one for at most so many seconds."""
+        if self.snapshot is None:
+            waiter: Deferred[None] = Deferred(lambda d: self._first.remove(d))
+            self._first.append(waiter)
+            timeout = self._clock.callLater(seconds, waiter.cancel)
+            try:
+                await waiter
+            except CancelledError:
+                if timeout.active():
+                    timeout.cancel()
+                    raise
+            else:
+                timeout.cancel()
+        return self.snapshot
+
+    def refresh(
+        self, *, source: str | None = None, branch: str | None = None, reset: Collection[str] = ()
+    ) -> Deferred[Outcome]:
+        """Ask the sources now; coalesced: one refresh runs, and at most one waits.
+
+        Args:
+            source: only this one.
+            branch: of that source, only this branch.
+            reset: branches whose number may go down this time.
+        """
+        only = None if source is None else {source: branch or ""}
+        waiter: Deferred[Outcome] = Deferred(lambda _: None)
+        self._enqueue(_Order(only=only, reset=set(reset), waiters=[waiter], demanded=True))
+        return waiter
+
+    def plan(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return per source when it is asked next (UTC Unix time) and its row of failures."""
+        ahead = self._now() - self._clock.seconds()
+        return {
+            name: {"next_refresh": each.due_at + ahead, "failures": each.failures}
+            for name, each in self._schedules.items()
+        }
+
+    @property
+    def source_errors(self) -> Mapping[str, str]:
+        """Per source that has never answered well, why."""
+        return {name: each.error for name, each in self._schedules.items() if each.error}
+
+    # -- life -----------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Take up the last list, and start to keep it fresh."""
+        super().startService()
+        self._adopt(self._remerged(self._archive.load()))
+        for name, state in self._states.items():
+            if self._now() - state.succeeded_at > FRESH:
+                self._schedules[name].due_at = 0.0
+        self._archive.watch(self._look)
+        self._timer = self._clock.callLater(0, self._tick)
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop refreshing; a refresh under way is given up."""
+        super().stopService()
+        for timer in (self._timer, self._pause):
+            if timer is not None and timer.active():
+                timer.cancel()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._answer(waiting, {})
+        work = self._work
+        if work is not None:
+            work.cancel()
+        return work
+
+    def _tick(self) -> None:
+        """Look around: is a source due, has another instance a newer list?"""
+        if not self.running:
+            return
+        self._look()
+        if self._running is None and self._due():
+            self._enqueue(_Order(only=None, reset=set(), waiters=[], demanded=False))
+        next_due = min(each.due_at for each in self._schedules.values()) - self._clock.seconds()
+        self._timer = self._clock.callLater(min(max(next_due, 0.5), POLL), self._tick)
+
+    def _look(self) -> None:
+        """Take a newer list from the store, in the background."""
+        Deferred.fromCoroutine(self._take_newer()).addErrback(
+            lambda failure: self._log.failure("looking into the store", failure)
+        )
+
+    async def _take_newer(self) -> None:
+        self._adopt(await self._archive.newer(self.snapshot))
+
+    def _due(self) -> list[str]:
+        now = self._clock.seconds()
+        return [name for name, schedule in self._schedules.items() if schedule.due_at <= now]
+
+    # -- refreshing -----------------------------------------------------------------------
+
+    def _enqueue(self, order: _Order) -> None:
+        if self._waiting is None:
+            self._waiting = order
+        else:
+            first = self._waiting
+            first.waiters += order.waiters
+            first.reset |= order.reset
+            first.demanded = first.demanded or order.demanded
+            if first.only != order.only:
+                first.only = None
+        self._run_waiting()
+
+    def _run_waiting(self) -> None:
+        """Carry out the waiting order, unless one is running or has only just begun."""
+        if self._running is not None or self._waiting is None or not self.running:
+            return
+        too_early = self._started_at + SPACING - self._clock.seconds()
+        if too_early > 0:
+            if self._pause is None or not self._pause.active():
+                self._pause = self._clock.callLater(too_early, self._run_waiting)
+            return
+        order, self._waiting = self._waiting, None
+        self._running, self._started_at = order, self._clock.seconds()
+
+        def done(_: object) -> None:
+            self._running = self._work = None
+            self._run_waiting()
+
+        work = Deferred.fromCoroutine(self._carry_out(order))
+        if not work.called:
+            self._work = work
+        work.addBoth(done)
+
+    async def _carry_out(self, order: _Order) -> None:
+        failures: dict[str, str] = {}
+        try:
+            lock = await self._archive.lock(LOCK_SECONDS)
+            while lock is None and order.demanded and self.running:
+                await deferLater(self._clock, LOCK_RETRY, lambda: None)
+                lock = await self._archive.lock(LOCK_SECONDS)
+            if lock is None:
+                self._count("server.catalogue.locked")
+            else:
+                try:
+                    # The instance that had the lock before may have left something newer.
+                    await self._take_newer()
+                    failures = await self._refresh(order)
+                finally:
+                    await lock.release()
+        except CancelledError:
+            pass
+        except Exception:
+            self._log.failure("a refresh failed")
+            failures = dict.fromkeys(self._sources, "an error of the server's own; see its log")
+        self._answer(order, failures)
+
+    def _answer(self, order: _Order, failures: Mapping[str, str]) -> None:
+        outcome = Outcome(snapshot=self.snapshot, failures=failures)
+        for waiter in order.waiters:
+            if not waiter.called:
+                waiter.callback(outcome)
+
+    async def _refresh(self, order: _Order) -> dict[str, str]:
+        if order.only is not None:
+            wanted = {
+                name: order.only[name] or None for name in order.only if name in self._sources
+            }
+        elif order.demanded:
+            wanted = dict.fromkeys(self._sources)
+        else:
+            wanted = dict.fromkeys(self._due())
+        # A list that has never been complete lacks more than what the notice names.
+        for name in self._sources:
+            if name not in self._states:
+                wanted[name] = None
+        failures: dict[str, str] = {}
+
+        async def ask(name: str, branch: str | None) -> None:
+            error = await self._ask(name, branch, order.reset)
+            if error is not None:
+                failures[name] = error
+
+        await together(Deferred.fromCoroutine(ask(name, branch)) for name, branch in wanted.items())
+        await self._publish()
+        return failures
+
+    async def _ask(self, name: str, branch: str | None, reset: Collection[str]) -> str | None:
+        """Ask one source; return why it failed, or None."""
+        source, state, schedule = self._sources[name], self._states.get(name), self._schedules[name]
+        previous = state.branches if state else {}
+        error: str | None
+        retry_after: float | None
+        try:
+            reading = await source.read(previous, branch)
+            branches, notes = settle(source, reading, previous, reset)
+            error, retry_after = reading.partial, reading.retry_after
+        except SourceError as failed:
+            error, retry_after = failed.reason, failed.retry_after
+            if state is not None:
+                self._states[name] = replace(state, error=error, failed_at=self._now())
+        else:
+            self._states[name] = SourceState(
+                branches=branches,
+                succeeded_at=state.succeeded_at if error and state else self._now(),
+                error=error,
+                failed_at=self._now() if error else None,
+                notes=notes,
+            )
+        self._plan_next(schedule, error, retry_after)
+        if error is not None:
+            self._count(f"server.catalogue.{name}.failed")
+            self._log.warn("{name} failed: {error}", name=name, error=error)
+        return error
+
+    def _plan_next(self, schedule: _Schedule, error: str | None, retry_after: float | None) -> None:
+        schedule.error = error
+        if error is None:
+            schedule.failures = 0
+            wait = self._ttl * (1 + JITTER * (2 * self._spread() - 1))
+        else:
+            first, longest = BACK_OFF if self.snapshot else COLD_BACK_OFF
+            wait = min(longest, first * 2 ** min(schedule.failures, 20))
+            wait = max(wait * (1 - JITTER * self._spread()), min(retry_after or 0.0, 86400.0))
+            schedule.failures += 1
+        schedule.due_at = self._clock.seconds() + wait
+
+    async def _publish(self) -> None:
+        """Make a snapshot of what is known, if it is complete, and let everybody have it."""
+        if set(self._states) != set(self._sources):
+            return
+        before = self.snapshot
+        if before is not None:
+            await self._hold_back_bad_builds(before)
+        states = dict(self._states)
+        branches, beta = merge(states, self._rules)
+        changed = before is None or dict(before.branches) != branches or before.beta != beta
+        now = self._now()
+        snapshot = Snapshot(
+            branches=branches,
+            beta=beta,
+            sources=states,
+            changed_at=int(now) if changed or before is None else before.changed_at,
+            taken_at=now,
+        )
+        self._adopt(snapshot)
+        await self._archive.save(snapshot)
+        if changed:
+            self._log.info(
+                "new list: {branches}",
+                branches=", ".join(f"{name} {each.number}" for name, each in branches.items()),
+            )
+
+    async def _hold_back_bad_builds(self, before: Snapshot) -> None:
+        """Have new builds fetched before phones hear of them; those that prove bad stay unknown."""
+        new: list[tuple[str, Branch]] = []
+        for source, state in self._states.items():
+            known = before.sources[source].branches
+            for name, branch in state.branches.items():
+                if name not in known or known[name].artifact.identity != branch.artifact.identity:
+                    new.append((source, branch))
+        bad = await self._prepare([branch.artifact for _, branch in new]) if new else ()
+        for source, branch in new:
+            if branch.artifact.filename not in bad:
+                continue
+            state, last = self._states[source], before.sources[source].branches.get(branch.name)
+            branches = dict(state.branches)
+            if last is None:
+                del branches[branch.name]
+            else:
+                branches[branch.name] = last
+            note = f"{branch.number} is held back: its file is not what the source says it is"
+            self._states[source] = replace(
+                state, branches=branches, notes={**state.notes, branch.name: note}
+            )
+
+    def _remerged(self, snapshot: Snapshot | None) -> Snapshot | None:
+        """Apply today's rules to a list that was made under those of an earlier start."""
+        if snapshot is None or set(snapshot.sources) != set(self._sources):
+            return None
+        branches, beta = merge(snapshot.sources, self._rules)
+        if branches == snapshot.branches and beta == snapshot.beta:
+            return snapshot
+        return replace(snapshot, branches=branches, beta=beta, changed_at=int(self._now()))
+
+    def _adopt(self, snapshot: Snapshot | None) -> None:
+        """Make the snapshot the current one, if there is one and it fits our sources."""
+        if snapshot is None or set(snapshot.sources) != set(self._sources):
+            return
+        for name, state in snapshot.sources.items():
+            mine = self._states.get(name)
+            if state.error is None and (mine is None or state.succeeded_at > mine.succeeded_at):
+                # What another instance has just confirmed need not be asked again yet.
+                age = max(0.0, self._now() - state.succeeded_at)
+                self._plan_next(self._schedules[name], None, None)
+                self._schedules[name].due_at -= age
+        self._states = dict(snapshot.sources)
+        self.snapshot = snapshot
+        first, self._first = self._first, []
+        for waiter in first:
+            waiter.callback(None)
+        for listener in self._listeners:
+            try:
+                listener(snapshot)
+            except Exception:
+                self._log.failure("a listener failed on a new list")

@@ -1,0 +1,407 @@
+"""The catalogue never lies and never goes away (contract §0, I3; design §6)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+
+from metro_backend.branches.catalogue import POLL, Catalogue, Outcome
+from metro_backend.branches.model import Snapshot
+from metro_backend.demo.faults import (
+    Cut,
+    EmptyList,
+    Fault,
+    Hang,
+    Html,
+    RateLimited,
+    Refuse,
+    Status,
+)
+from tests.doubles.world import PROJECT, RELEASES, World, WorldTestCase
+
+FAULTS: dict[str, Fault] = {
+    "rate limit": RateLimited(reset_after=3600),
+    "404": Status(404),
+    "500": Status(500),
+    "HTML with 200": Html(),
+    "hang": Hang(),
+    "refused": Refuse(),
+    "cut": Cut(50),
+}
+
+PAGES = {
+    "github": (RELEASES,),
+    "project": (f"{PROJECT}/api/json",),
+    "job": (f"{PROJECT}/job/master/api/json",),
+    "build": (f"{PROJECT}/job/master/[0-9]*/api/json",),
+    "all": (RELEASES, PROJECT),
+}
+
+
+def published(snapshot: Snapshot | None) -> Any:
+    """Return what phones see of the list."""
+    assert snapshot is not None
+    return [branch.as_json() for branch in snapshot.branches.values()]
+
+
+class FaultTableTests(WorldTestCase):
+    """Every fault of every page, against a cold, a warm and a restarted server."""
+
+    def each(self) -> list[tuple[str, str, list[tuple[str, Fault]]]]:
+        """List the table's rows."""
+        rows = []
+        for page, patterns in PAGES.items():
+            faults = dict(FAULTS)
+            if page in ("github", "project", "all"):
+                faults["empty"] = EmptyList()
+            for name, fault in faults.items():
+                if page == "all" and name == "empty":
+                    continue
+                rows.append((page, name, [(pattern, fault) for pattern in patterns]))
+        return rows
+
+    def broken(self, rules: list[tuple[str, Fault]]) -> World:
+        """Begin a world in which these faults are set."""
+        self.world = World(self)
+        for pattern, fault in rules:
+            self.world.stand_in.faults.set(pattern, fault)
+        return self.world
+
+    def test_cold(self) -> None:
+        """Without a first good answer there is no list, and there is one once the fault is over."""
+        for page, name, rules in self.each():
+            world = self.broken(rules)
+            catalogue = world.started()
+            world.pass_time(40)
+            self.assertIsNone(catalogue.snapshot, f"{page}: {name}")
+            self.assertTrue(catalogue.source_errors, f"{page}: {name}")
+            world.stand_in.faults.clear()
+            # A rate limit is respected; anything else is tried again within half a minute.
+            world.pass_time(3600 if name == "rate limit" else 31, step=5.0)
+            self.assertIsNotNone(catalogue.snapshot, f"{page}: {name}")
+            catalogue.stopService()
+
+    def test_warm(self) -> None:
+        """With a list the fault changes nothing that phones see, and its source is named."""
+        for page, name, rules in self.each():
+            if page == "build":
+                continue
+            world = self.world = World(self)
+            catalogue, before = world.warm()
+            for pattern, fault in rules:
+                world.stand_in.faults.set(pattern, fault)
+            if page in ("github", "all"):
+                # Something new, so that there is a body to be cut.
+                world.stand_in.github.add_release("79", prerelease=True)
+            catalogue.refresh()
+            world.pass_time(70)
+            after = catalogue.snapshot
+            self.assertEqual(published(after), published(before), f"{page}: {name}")
+            assert after is not None
+            self.assertEqual(after.changed_at, before.changed_at)
+            failed = {"github"} if page == "github" else {"jenkins"}
+            failed = {"github", "jenkins"} if page == "all" else failed
+            named = {name for name, state in after.sources.items() if state.error}
+            self.assertEqual(named, failed, f"{page}: {name}")
+            catalogue.stopService()
+
+    def test_restarted(self) -> None:
+        """A restart with the upstream broken serves the list from the disk."""
+        for page, name, rules in self.each():
+            world = self.world = World(self)
+            catalogue, before = world.warm()
+            for pattern, fault in rules:
+                world.stand_in.faults.set(pattern, fault)
+            world.clock.advance(3600)
+            again = world.restarted(catalogue)
+            self.assertEqual(published(again.snapshot), published(before), f"{page}: {name}")
+            world.pass_time(70)
+            self.assertEqual(published(again.snapshot), published(before), f"{page}: {name}")
+            again.stopService()
+
+
+class RefreshTests(WorldTestCase):
+    """When the sources are asked, and how often."""
+
+    def refreshed(self, catalogue: Catalogue, **options: Any) -> Outcome:
+        """Demand a refresh and return how it ended."""
+        demand = catalogue.refresh(**options)
+        self.world.pass_time(1)
+        outcome = self.world.result_of(self, demand)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def test_new_build(self) -> None:
+        """A new build is in the list after a refresh, fetched before it was published."""
+        catalogue, before = self.world.warm()
+        build = self.world.stand_in.jenkins.job("master").add_build("x")
+        self.assertEqual(self.world.prepared, [])
+        outcome = self.refreshed(catalogue)
+        assert outcome.snapshot is not None
+        self.assertEqual(outcome.failures, {})
+        self.assertEqual(outcome.snapshot.branches["master"].build, build.number)
+        self.assertEqual(self.world.prepared, [f"MosMetro-master-b{build.number}.apk"])
+        self.assertGreaterEqual(outcome.snapshot.changed_at, before.changed_at)
+        catalogue.stopService()
+
+    def test_bad_build_is_held_back(self) -> None:
+        """A build whose bytes are wrong is not published; the one before it stays."""
+        catalogue, before = self.world.warm()
+        build = self.world.stand_in.jenkins.job("master").add_build("x")
+        self.world.bad.add(f"MosMetro-master-b{build.number}.apk")
+        outcome = self.refreshed(catalogue)
+        self.assertEqual(published(outcome.snapshot), published(before))
+        assert outcome.snapshot is not None
+        self.assertIn("held back", outcome.snapshot.sources["jenkins"].notes["master"])
+        catalogue.stopService()
+
+    def test_removed_branch(self) -> None:
+        """A good answer that lacks a branch removes it."""
+        catalogue, _ = self.world.warm()
+        self.world.stand_in.jenkins.jobs.remove(self.world.stand_in.jenkins.job("feature%2Fdns"))
+        outcome = self.refreshed(catalogue)
+        assert outcome.snapshot is not None
+        self.assertNotIn("feature%2Fdns", outcome.snapshot.branches)
+        catalogue.stopService()
+
+    def test_expiry(self) -> None:
+        """The list is refreshed when its time has come, and not before."""
+        catalogue, _ = self.world.warm()
+        self.world.stand_in.forget()
+        self.world.pass_time(self.world.ttl - 60, step=POLL)
+        self.assertEqual(self.world.stand_in.count(), 0)
+        self.world.pass_time(60 + 2 * POLL)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        self.assertEqual(self.world.stand_in.count(f"{PROJECT}/api/json"), 1)
+        catalogue.stopService()
+
+    def test_nothing_new(self) -> None:
+        """A refresh with nothing new costs one call to GitHub and at most 1 + jobs to Jenkins."""
+        catalogue, before = self.world.warm()
+        self.world.stand_in.forget()
+        self.refreshed(catalogue)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        jobs = len(self.world.stand_in.jenkins.jobs)
+        self.assertLessEqual(self.world.stand_in.count(PROJECT), 1 + jobs)
+        self.assertEqual(published(catalogue.snapshot), published(before))
+        catalogue.stopService()
+
+    def test_burst(self) -> None:
+        """Fifty demands at once cause at most two refreshes, and all are answered."""
+        catalogue, _ = self.world.warm()
+        self.world.pass_time(1)
+        self.world.stand_in.forget()
+        demands = [catalogue.refresh() for _ in range(50)]
+        self.world.pass_time(2, step=0.1)
+        for demand in demands:
+            self.successResultOf(demand)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 2)
+        catalogue.stopService()
+
+    def test_demand_while_running(self) -> None:
+        """A demand that comes while a refresh runs is followed by another one."""
+        catalogue, _ = self.world.warm()
+        self.world.stand_in.faults.set(RELEASES, Hang(), times=1)
+        first = catalogue.refresh()
+        self.world.pass_time(2)
+        self.assertNoResult(first)
+        build = self.world.stand_in.jenkins.job("master").add_build("x")
+        second = catalogue.refresh(source="jenkins", branch="master")
+        self.world.pass_time(12)
+        self.successResultOf(first)
+        outcome = self.successResultOf(second)
+        assert outcome.snapshot is not None
+        self.assertEqual(outcome.snapshot.branches["master"].build, build.number)
+        catalogue.stopService()
+
+    def test_one_demand_is_given_up(self) -> None:
+        """A demand whose client leaves takes nobody else's answer away."""
+        catalogue, _ = self.world.warm()
+        first, second = catalogue.refresh(), catalogue.refresh()
+        first.addErrback(lambda _: None)
+        first.cancel()
+        self.world.pass_time(2)
+        self.assertIsInstance(self.world.result_of(self, second), Outcome)
+        catalogue.stopService()
+
+    def test_first_questions_share_one_round(self) -> None:
+        """Ten first questions cause one round of calls, and each is answered."""
+        catalogue = self.world.catalogue()
+        catalogue.startService()
+        questions = [Deferred.fromCoroutine(catalogue.first(1.0)) for _ in range(10)]
+        self.world.pass_time(0.1)
+        for question in questions:
+            self.assertIsNotNone(self.successResultOf(question))
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        self.assertEqual(self.world.stand_in.count(f"{PROJECT}/api/json"), 1)
+        catalogue.stopService()
+
+    def test_first_question_does_not_wait_for_long(self) -> None:
+        """A first question is answered in time although every source hangs."""
+        self.world.stand_in.faults.set("/", Hang())
+        catalogue = self.world.started()
+        question = Deferred.fromCoroutine(catalogue.first(1.0))
+        self.world.pass_time(1.5, step=0.5)
+        self.assertIsNone(self.successResultOf(question))
+        catalogue.stopService()
+
+    def test_back_off(self) -> None:
+        """A failing source is asked again after 30 s, 60 s … and at last every 30 minutes."""
+        catalogue, _ = self.world.warm()
+        self.world.stand_in.faults.set(RELEASES, Status(500))
+        self.refreshed(catalogue)
+        self.world.stand_in.forget()
+        self.world.pass_time(20, step=POLL)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 0)
+        self.world.pass_time(6 * 3600, step=POLL)
+        calls = self.world.stand_in.count(RELEASES)
+        self.assertTrue(12 <= calls <= 22, calls)
+        # The other source is not asked more often on account of it.
+        self.assertLessEqual(self.world.stand_in.count(f"{PROJECT}/api/json"), 1)
+        catalogue.stopService()
+
+    def test_retry_after(self) -> None:
+        """A source that names a time is left alone until then."""
+        catalogue, _ = self.world.warm()
+        self.world.stand_in.faults.set(RELEASES, Status(503, {"Retry-After": "5000"}), times=1)
+        self.refreshed(catalogue)
+        self.world.stand_in.forget()
+        self.world.pass_time(4990, step=POLL)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 0)
+        self.world.pass_time(20, step=POLL)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        catalogue.stopService()
+
+    def test_stop(self) -> None:
+        """Stopping gives a running refresh up and leaves nothing to happen later."""
+        self.world.stand_in.faults.set("/", Hang())
+        catalogue = self.world.started()
+        demand = catalogue.refresh()
+        stopped = catalogue.stopService()
+        if stopped is not None:
+            self.successResultOf(stopped)
+        self.successResultOf(demand)
+        self.world.agent.flush()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+
+class InstancesTests(WorldTestCase):
+    """Several instances on one store."""
+
+    def test_new_list_reaches_all(self) -> None:
+        """What one instance refreshes the other serves at once, without calls of its own."""
+        one, _ = self.world.warm()
+        other = self.world.started()
+        build = self.world.stand_in.jenkins.job("master").add_build("x")
+        self.world.pass_time(1)
+        self.world.result_of(self, one.refresh())
+        self.world.stand_in.forget()
+        assert other.snapshot is not None
+        self.assertEqual(other.snapshot.branches["master"].build, build.number)
+        self.world.pass_time(60)
+        self.assertEqual(self.world.stand_in.count(), 0)
+        for catalogue in (one, other):
+            catalogue.stopService()
+
+    def test_lock(self) -> None:
+        """Two cold instances cause one round of calls."""
+        instances = [self.world.catalogue(), self.world.catalogue()]
+        for catalogue in instances:
+            catalogue.startService()
+        self.world.pass_time(POLL + 1)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        for catalogue in instances:
+            self.assertIsNotNone(catalogue.snapshot)
+            catalogue.stopService()
+
+    def test_dead_holder(self) -> None:
+        """A lock whose holder died delays the others only until it expires."""
+        self.successResultOf(Deferred.fromCoroutine(self.world.store.lock("refresh", 60.0)))
+        catalogue = self.world.started()
+        self.world.pass_time(30)
+        self.assertIsNone(catalogue.snapshot)
+        self.world.pass_time(35)
+        self.assertIsNotNone(catalogue.snapshot)
+        catalogue.stopService()
+
+    def test_emptied_store(self) -> None:
+        """A store that has lost everything gets the list back."""
+        catalogue, before = self.world.warm()
+        for key in ("snapshot", "snapshot:taken"):
+            self.successResultOf(Deferred.fromCoroutine(self.world.store.delete(key)))
+        self.world.pass_time(POLL + 1)
+        kept = self.successResultOf(Deferred.fromCoroutine(self.world.store.get("snapshot")))
+        assert kept is not None
+        self.assertEqual(Snapshot.from_json(json.loads(kept)), before)
+        catalogue.stopService()
+
+    def test_foreign_list(self) -> None:
+        """A damaged list in the store, or one of other sources, is not taken."""
+        catalogue, before = self.world.warm()
+        for body in (b"{}", b"\xff", b"[" * 100_000):
+            for key, value in (("snapshot", body), ("snapshot:taken", b"9e12")):
+                self.successResultOf(Deferred.fromCoroutine(self.world.store.set(key, value)))
+            self.world.pass_time(POLL + 1)
+            self.assertEqual(published(catalogue.snapshot), published(before))
+        catalogue.stopService()
+
+    def test_damaged_disk(self) -> None:
+        """A damaged file on the disk is as good as none."""
+        catalogue, before = self.world.warm()
+        catalogue.stopService()
+        (self.world.directory / "snapshot.json").write_bytes(b'{"format": 1}')
+        again = self.world.restarted(catalogue)
+        self.assertEqual(published(again.snapshot), published(before))
+        again.stopService()
+
+    def test_disk_that_cannot_be_written(self) -> None:
+        """A list that cannot be kept on disk is served all the same, and the failure counted."""
+        self.world.directory.joinpath("snapshot.json").mkdir()
+        catalogue, _ = self.world.warm()
+        self.assertGreaterEqual(self.world.counts["server.archive.unwritable"], 1)
+        catalogue.stopService()
+
+
+class AnythingTests(WorldTestCase):
+    """Whatever the upstream says."""
+
+    json_values = st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False)
+        | st.text(max_size=6),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    "jobs name color description buildable lastSuccessfulBuild number url artifacts "
+                    "relativePath changeSets items msg tag_name draft prerelease assets body".split()
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=25,
+    )
+
+    @given(json_values, st.sampled_from(sorted(PAGES)))
+    @hypothesis_settings(deadline=None, max_examples=150)
+    def test_any_json(self, value: Any, page: str) -> None:
+        """Any JSON on any page leaves a list that phones can read, or none and a named error."""
+        world = self.world = World(self)
+        for pattern in PAGES[page]:
+            world.stand_in.faults.set(pattern, Status(200, body=json.dumps(value)))
+        catalogue = world.started()
+        snapshot = catalogue.snapshot
+        if snapshot is None:
+            self.assertTrue(catalogue.source_errors)
+        else:
+            self.assertLessEqual({"play", "master"}, set(snapshot.branches))
+        catalogue.stopService()
+        self.assertEqual(self.flushLoggedErrors(), [])
