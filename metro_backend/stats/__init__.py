@@ -1,0 +1,1 @@
+"""Anonymous usage reports, turned into bounded StatsD counters."""
