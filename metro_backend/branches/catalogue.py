@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
@@ -21,17 +21,10 @@ from twisted.logger import Logger
 from metro_backend.branches.archive import Archive
 from metro_backend.branches.merge import Rules, merge, settle
 from metro_backend.branches.model import Artifact, Branch, Snapshot, SourceState
+from metro_backend.branches.orders import Order, Orders, Outcome
+from metro_backend.branches.schedule import Schedule
 from metro_backend.branches.source import Source, SourceError, together
 from metro_backend.counting import Counting
-
-BACK_OFF = (30.0, 1800.0)
-"""Seconds between tries of a failing source: the first wait, and the longest."""
-
-COLD_BACK_OFF = (1.0, 30.0)
-"""The same while there is no list at all."""
-
-JITTER = 0.1
-"""Part of the TTL by which instances differ, so that they do not refresh in step."""
 
 LOCK_SECONDS = 60.0
 """When the lock of a dead instance frees itself. A refresh that takes longer may be doubled."""
@@ -42,44 +35,11 @@ LOCK_RETRY = 1.0
 RETRY_AFTER = 5
 """Seconds after which a client that got no list should ask again."""
 
-SPACING = 1.0
-"""Seconds between the starts of two refreshes: a burst of notices costs two."""
-
 FRESH = 60.0
 """Seconds for which a list from before a restart needs no refresh at once."""
 
 POLL = 5.0
 """Seconds between looks into the store, for when a message between instances was lost."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a refresh ended."""
-
-    snapshot: Snapshot | None
-    failures: Mapping[str, str]
-    """Per failed source, why."""
-
-
-@dataclass(kw_only=True)
-class _Order:
-    """A refresh that is wanted; those that wait are merged into one."""
-
-    only: dict[str, str] | None
-    """Per source the one branch to ask for; None asks for everything."""
-    reset: set[str]
-    waiters: list[Deferred[Outcome]]
-    demanded: bool
-    """Whether somebody asked for it, so that a lock held elsewhere is waited for."""
-
-
-@dataclass(kw_only=True)
-class _Schedule:
-    """When a source is asked next."""
-
-    due_at: float = 0.0
-    failures: int = 0
-    error: str | None = None
 
 
 Prepare = Callable[[Sequence[Artifact]], Awaitable[Collection[str]]]
@@ -110,19 +70,13 @@ class Catalogue(Service):
         self._sources = {source.name: source for source in sources}
         self._archive = archive
         self._rules = rules
-        self._ttl = ttl
         self._count = count
         self._prepare = prepare
         self._now = now
-        self._spread = spread
         self._states: dict[str, SourceState] = {}
-        self._schedules = {name: _Schedule() for name in self._sources}
-        self._running: _Order | None = None
-        self._waiting: _Order | None = None
-        self._work: Deferred[None] | None = None
-        self._started_at = float("-inf")
+        self._schedules = {name: Schedule(ttl=ttl, spread=spread) for name in self._sources}
+        self._orders = Orders(clock, self._carry_out)
         self._timer: IDelayedCall | None = None
-        self._pause: IDelayedCall | None = None
         self._first: list[Deferred[None]] = []
         self._listeners: list[Callable[[Snapshot], None]] = []
         self.snapshot: Snapshot | None = None
@@ -149,20 +103,19 @@ class Catalogue(Service):
                 timeout.cancel()
         return self.snapshot
 
-    def refresh(
-        self, *, source: str | None = None, branch: str | None = None, reset: Collection[str] = ()
-    ) -> Deferred[Outcome]:
-        """Ask the sources now; coalesced: one refresh runs, and at most one waits.
+    def refresh(self, reset: Collection[str] = ()) -> Deferred[Outcome]:
+        """Ask every source now; coalesced: one refresh runs, and at most one waits.
 
-        Args:
-            source: only this one.
-            branch: of that source, only this branch.
-            reset: branches whose number may go down this time.
+        The number of the branches in `reset` may go down this time.
         """
-        only = None if source is None else {source: branch or ""}
         waiter: Deferred[Outcome] = Deferred(lambda _: None)
-        self._enqueue(_Order(only=only, reset=set(reset), waiters=[waiter], demanded=True))
+        self._orders.place(Order(reset=set(reset), waiters=[waiter]))
         return waiter
+
+    def notice(self, source: str, branch: str | None = None) -> None:
+        """Ask a source soon, because somebody says that it has something new."""
+        if source in self._sources:
+            self._orders.place(Order(only={source: branch}))
 
     def plan(self) -> Mapping[str, Mapping[str, Any]]:
         """Return per source when it is asked next (UTC Unix time) and its row of failures."""
@@ -192,24 +145,17 @@ class Catalogue(Service):
     def stopService(self) -> Deferred[None] | None:
         """Stop refreshing; a refresh under way is given up."""
         super().stopService()
-        for timer in (self._timer, self._pause):
-            if timer is not None and timer.active():
-                timer.cancel()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._answer(waiting, {})
-        work = self._work
-        if work is not None:
-            work.cancel()
-        return work
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        return self._orders.stop(Outcome(snapshot=self.snapshot, failures={}))
 
     def _tick(self) -> None:
         """Look around: is a source due, has another instance a newer list?"""
         if not self.running:
             return
         self._look()
-        if self._running is None and self._due():
-            self._enqueue(_Order(only=None, reset=set(), waiters=[], demanded=False))
+        if self._orders.idle and self._due():
+            self._orders.place(Order(demanded=False))
         next_due = min(each.due_at for each in self._schedules.values()) - self._clock.seconds()
         self._timer = self._clock.callLater(min(max(next_due, 0.5), POLL), self._tick)
 
@@ -228,40 +174,7 @@ class Catalogue(Service):
 
     # -- refreshing -----------------------------------------------------------------------
 
-    def _enqueue(self, order: _Order) -> None:
-        if self._waiting is None:
-            self._waiting = order
-        else:
-            first = self._waiting
-            first.waiters += order.waiters
-            first.reset |= order.reset
-            first.demanded = first.demanded or order.demanded
-            if first.only != order.only:
-                first.only = None
-        self._run_waiting()
-
-    def _run_waiting(self) -> None:
-        """Carry out the waiting order, unless one is running or has only just begun."""
-        if self._running is not None or self._waiting is None or not self.running:
-            return
-        too_early = self._started_at + SPACING - self._clock.seconds()
-        if too_early > 0:
-            if self._pause is None or not self._pause.active():
-                self._pause = self._clock.callLater(too_early, self._run_waiting)
-            return
-        order, self._waiting = self._waiting, None
-        self._running, self._started_at = order, self._clock.seconds()
-
-        def done(_: object) -> None:
-            self._running = self._work = None
-            self._run_waiting()
-
-        work = Deferred.fromCoroutine(self._carry_out(order))
-        if not work.called:
-            self._work = work
-        work.addBoth(done)
-
-    async def _carry_out(self, order: _Order) -> None:
+    async def _carry_out(self, order: Order) -> None:
         failures: dict[str, str] = {}
         try:
             lock = await self._archive.lock(LOCK_SECONDS)
@@ -282,19 +195,12 @@ class Catalogue(Service):
         except Exception:
             self._log.failure("a refresh failed")
             failures = dict.fromkeys(self._sources, "an error of the server's own; see its log")
-        self._answer(order, failures)
+        order.answer(Outcome(snapshot=self.snapshot, failures=failures))
 
-    def _answer(self, order: _Order, failures: Mapping[str, str]) -> None:
-        outcome = Outcome(snapshot=self.snapshot, failures=failures)
-        for waiter in order.waiters:
-            if not waiter.called:
-                waiter.callback(outcome)
-
-    async def _refresh(self, order: _Order) -> dict[str, str]:
+    async def _refresh(self, order: Order) -> dict[str, str]:
+        wanted: dict[str, str | None]
         if order.only is not None:
-            wanted = {
-                name: order.only[name] or None for name in order.only if name in self._sources
-            }
+            wanted = dict(order.only)
         elif order.demanded:
             wanted = dict.fromkeys(self._sources)
         else:
@@ -336,23 +242,14 @@ class Catalogue(Service):
                 failed_at=self._now() if error else None,
                 notes=notes,
             )
-        self._plan_next(schedule, error, retry_after)
-        if error is not None:
-            self._count(f"server.catalogue.{name}.failed")
-            self._log.warn("{name} failed: {error}", name=name, error=error)
-        return error
-
-    def _plan_next(self, schedule: _Schedule, error: str | None, retry_after: float | None) -> None:
-        schedule.error = error
+        now = self._clock.seconds()
         if error is None:
-            schedule.failures = 0
-            wait = self._ttl * (1 + JITTER * (2 * self._spread() - 1))
-        else:
-            first, longest = BACK_OFF if self.snapshot else COLD_BACK_OFF
-            wait = min(longest, first * 2 ** min(schedule.failures, 20))
-            wait = max(wait * (1 - JITTER * self._spread()), min(retry_after or 0.0, 86400.0))
-            schedule.failures += 1
-        schedule.due_at = self._clock.seconds() + wait
+            schedule.succeeded(now)
+            return None
+        schedule.failed(now, error, retry_after, cold=self.snapshot is None)
+        self._count(f"server.catalogue.{name}.failed")
+        self._log.warn("{name} failed: {error}", name=name, error=error)
+        return error
 
     async def _publish(self) -> None:
         """Make a snapshot of what is known, if it is complete, and let everybody have it."""
@@ -421,8 +318,7 @@ class Catalogue(Service):
             if state.error is None and (mine is None or state.succeeded_at > mine.succeeded_at):
                 # What another instance has just confirmed need not be asked again yet.
                 age = max(0.0, self._now() - state.succeeded_at)
-                self._plan_next(self._schedules[name], None, None)
-                self._schedules[name].due_at -= age
+                self._schedules[name].succeeded(self._clock.seconds() - age)
         self._states = dict(snapshot.sources)
         self.snapshot = snapshot
         first, self._first = self._first, []

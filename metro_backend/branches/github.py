@@ -44,20 +44,28 @@ def usable(release: Mapping[str, Any]) -> Release | str:
         return "its tag is not a plain number"
     if not isinstance(release.get("prerelease"), bool):
         return "it does not say whether it is a prerelease"
+    asset = package(release)
+    if asset is None:
+        return "it has no .apk"
+    return Release(
+        version=version,
+        prerelease=release["prerelease"],
+        title=text(release.get("name")) or str(version),
+        body=text(release.get("body")) or "",
+        asset=asset,
+    )
+
+
+def package(release: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the release's first finished asset that is an Android package."""
     assets = release.get("assets")
     for asset in assets if isinstance(assets, list) else ():
         if not isinstance(asset, dict) or asset.get("state", "uploaded") != "uploaded":
             continue
         name, url = asset.get("name"), asset.get("browser_download_url")
         if isinstance(name, str) and name.lower().endswith(".apk") and isinstance(url, str):
-            return Release(
-                version=version,
-                prerelease=release["prerelease"],
-                title=text(release.get("name")) or str(version),
-                body=text(release.get("body")) or "",
-                asset=asset,
-            )
-    return "it has no .apk"
+            return asset
+    return None
 
 
 class GitHubReleases:
@@ -71,9 +79,18 @@ class GitHubReleases:
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
-    async def newest(
-        self, *, keep: float | None = None
-    ) -> tuple[Release | None, Release | None, dict[str, str]]:
+    async def page(self, number: int, *, keep: float | None = None) -> list[Mapping[str, Any]]:
+        """Return a page of releases; one that is kept may be so many seconds old.
+
+        Raises:
+            UpstreamError: if it cannot be had.
+        """
+        url = self._url if number == 1 else f"{self._url}?page={number}"
+        return await self._upstream.json(
+            url, read_releases, headers=self._headers, revalidate=keep is None, keep=keep
+        )
+
+    async def newest(self) -> tuple[Release | None, Release | None, dict[str, str]]:
         """Return the newest release, the newest stable one, and why others were passed over.
 
         Pages are read until both are known. Whether there is another page is not
@@ -83,14 +100,10 @@ class GitHubReleases:
             UpstreamError: if a page cannot be had.
         """
         newest: Release | None = None
-        stable: Release | None = None
         notes: dict[str, str] = {}
         seen: set[str] = set()
-        for page in range(1, PAGES + 1):
-            url = self._url if page == 1 else f"{self._url}?page={page}"
-            releases = await self._upstream.json(
-                url, read_releases, headers=self._headers, revalidate=keep is None, keep=keep
-            )
+        for number in range(1, PAGES + 1):
+            releases = await self.page(number)
             names = {str(release.get("id", release.get("tag_name"))) for release in releases}
             if not names - seen:
                 break
@@ -102,11 +115,8 @@ class GitHubReleases:
                     continue
                 newest = newest or release
                 if not release.prerelease:
-                    stable = release
-                    break
-            if newest is not None and stable is not None:
-                break
-        return newest, stable, notes
+                    return newest, release, notes
+        return newest, None, notes
 
 
 class GitHub:
@@ -136,14 +146,13 @@ class GitHub:
         )
 
 
-def release_artifact(branch: str, release: Release, filename: str) -> Artifact:
-    """Describe the release's file."""
-    asset = release.asset
+def asset_artifact(branch: str, number: int, filename: str, asset: Mapping[str, Any]) -> Artifact:
+    """Describe the file that a release's asset is."""
     size, digest = asset.get("size"), asset.get("digest")
     updated = text(asset.get("updated_at")) or ""
     return Artifact(
         branch=branch,
-        number=release.version,
+        number=number,
         filename=filename,
         source="github",
         url=item(asset, "browser_download_url", str, "asset"),
@@ -164,7 +173,7 @@ def _branch(name: str, release: Release) -> Branch:
         stable=False,
         description=None,
         message=f"{release.title}:\n{release.body}",
-        artifact=release_artifact(name, release, filename),
+        artifact=asset_artifact(name, release.version, filename, release.asset),
     )
 
 

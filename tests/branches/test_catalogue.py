@@ -10,8 +10,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from metro_backend.branches.catalogue import POLL, Catalogue, Outcome
+from metro_backend.branches.catalogue import POLL, Catalogue
 from metro_backend.branches.model import Snapshot
+from metro_backend.branches.orders import Outcome
 from metro_backend.demo.faults import (
     Cut,
     EmptyList,
@@ -41,6 +42,42 @@ PAGES = {
     "build": (f"{PROJECT}/job/master/[0-9]*/api/json",),
     "all": (RELEASES, PROJECT),
 }
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "jobs",
+                    "name",
+                    "color",
+                    "description",
+                    "buildable",
+                    "lastSuccessfulBuild",
+                    "number",
+                    "url",
+                    "artifacts",
+                    "relativePath",
+                    "changeSets",
+                    "items",
+                    "msg",
+                    "tag_name",
+                    "draft",
+                    "prerelease",
+                    "assets",
+                    "body",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+"""JSON that comes near to what the sources say."""
 
 
 def published(snapshot: Snapshot | None) -> Any:
@@ -211,12 +248,25 @@ class RefreshTests(WorldTestCase):
         self.world.pass_time(2)
         self.assertNoResult(first)
         build = self.world.stand_in.jenkins.job("master").add_build("x")
-        second = catalogue.refresh(source="jenkins", branch="master")
+        catalogue.notice("jenkins", "master")
         self.world.pass_time(12)
         self.successResultOf(first)
-        outcome = self.successResultOf(second)
-        assert outcome.snapshot is not None
-        self.assertEqual(outcome.snapshot.branches["master"].build, build.number)
+        assert catalogue.snapshot is not None
+        self.assertEqual(catalogue.snapshot.branches["master"].build, build.number)
+        catalogue.stopService()
+
+    def test_notice_of_a_branch(self) -> None:
+        """A notice costs calls for its branch alone, and one of an unknown source none."""
+        catalogue, _ = self.world.warm()
+        self.world.pass_time(2)
+        self.world.stand_in.jenkins.job("master").add_build("x")
+        self.world.stand_in.forget()
+        catalogue.notice("gitlab")
+        catalogue.notice("jenkins", "master")
+        self.world.pass_time(1)
+        calls = self.world.stand_in.count()
+        self.assertEqual(calls, self.world.stand_in.count(f"{PROJECT}/job/master/"))
+        self.assertGreater(calls, 0)
         catalogue.stopService()
 
     def test_one_demand_is_given_up(self) -> None:
@@ -369,26 +419,6 @@ class InstancesTests(WorldTestCase):
 
 class AnythingTests(WorldTestCase):
     """Whatever the upstream says."""
-
-    json_values = st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False)
-        | st.text(max_size=6),
-        lambda inner: (
-            st.lists(inner, max_size=3)
-            | st.dictionaries(
-                st.sampled_from(
-                    "jobs name color description buildable lastSuccessfulBuild number url artifacts "
-                    "relativePath changeSets items msg tag_name draft prerelease assets body".split()
-                ),
-                inner,
-                max_size=5,
-            )
-        ),
-        max_leaves=25,
-    )
 
     @given(json_values, st.sampled_from(sorted(PAGES)))
     @hypothesis_settings(deadline=None, max_examples=150)

@@ -34,7 +34,7 @@ class ReadingTests(WorldTestCase):
         return reading
 
     def test_demonstration(self) -> None:
-        """The newest stable release is play, the newest of all beta; drafts and odd tags are none."""
+        """The newest stable release is play, the newest of all beta; drafts are neither."""
         branches = self.read().branches
         self.assertEqual(set(branches), {"play", "beta"})
         self.assertEqual((branches["play"].version, branches["beta"].version), (77, 78))
@@ -135,14 +135,14 @@ class ParsingTests(SynchronousTestCase):
 
     @given(
         st.dictionaries(
-            st.sampled_from("draft tag_name prerelease assets name body".split()),
+            st.sampled_from(["draft", "tag_name", "prerelease", "assets", "name", "body"]),
             st.none()
             | st.booleans()
             | st.text(max_size=5)
             | st.integers()
             | st.lists(
                 st.dictionaries(
-                    st.sampled_from("name browser_download_url state size".split()),
+                    st.sampled_from(["name", "browser_download_url", "state", "size"]),
                     st.none() | st.text(max_size=5) | st.sampled_from(["a.apk", "uploaded"]),
                 )
             ),

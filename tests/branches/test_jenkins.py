@@ -103,7 +103,7 @@ class ReadingTests(WorldTestCase):
         self.assertEqual(self.world.stand_in.count(), self.world.stand_in.count(MASTER))
 
     def test_same_number_of_a_new_life(self) -> None:
-        """A job created anew that reaches an old number is not answered from the old build's page."""
+        """A job created anew is not answered from the page of an old build of its number."""
         job = self.world.stand_in.jenkins.job("master")
         before = self.read().branches["master"]
         old = job.builds[0]
@@ -187,8 +187,24 @@ class ParsingTests(SynchronousTestCase):
             st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
-                    "jobs name color lastSuccessfulBuild number timestamp artifacts relativePath "
-                    "changeSet changeSets items msg fingerprint fileName hash buildable".split()
+                    [
+                        "jobs",
+                        "name",
+                        "color",
+                        "lastSuccessfulBuild",
+                        "number",
+                        "timestamp",
+                        "artifacts",
+                        "relativePath",
+                        "changeSet",
+                        "changeSets",
+                        "items",
+                        "msg",
+                        "fingerprint",
+                        "fileName",
+                        "hash",
+                        "buildable",
+                    ]
                 ),
                 inner,
                 max_size=4,
@@ -224,7 +240,7 @@ class ParsingTests(SynchronousTestCase):
             )
 
     def test_freestyle(self) -> None:
-        """The singular change set of freestyle jobs is read as well, and an empty one hides none."""
+        """The singular change set of freestyle jobs is read too, and an empty one hides none."""
         value = {
             "artifacts": [],
             "changeSet": {"items": []},

@@ -68,7 +68,7 @@ class JSONTests(SynchronousTestCase):
     @given(st.data())
     @hypothesis_settings(deadline=None, max_examples=200)
     def test_damage(self, data: st.DataObject) -> None:
-        """A snapshot in which any one value was replaced is read as such or refused with ValueError."""
+        """A snapshot with any one value replaced is read, or refused with ValueError."""
         value: Any = snapshot(branch()).as_json()
         place = value
         while True:
@@ -92,8 +92,8 @@ class JSONTests(SynchronousTestCase):
 
     def test_not_an_object(self) -> None:
         """Anything but an object is refused."""
-        for value in (None, [], 1, "x"):
-            self.assertRaises(ValueError, Snapshot.from_json, value)
+        for wrong in (None, [], 1, "x"):
+            self.assertRaises(ValueError, Snapshot.from_json, wrong)
 
 
 class NameTests(SynchronousTestCase):
