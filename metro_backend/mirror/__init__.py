@@ -1,0 +1,1 @@
+"""Copies of the builds: kept on disk, filled once, served resumably."""
