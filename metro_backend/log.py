@@ -95,6 +95,6 @@ class Brake:
             self._last[key] = (last, held + 1)
             return
         self._last[key] = (now, 0)
-        self._log.warn(
-            "{message}{more}", message=message(), more=f" (and {held} more)" * bool(held)
-        )
+        more = f" (and {held} more)" if held else ""
+        # Not under the name `message`, which a legacy observer would overwrite.
+        self._log.warn("{text}{more}", text=message(), more=more)

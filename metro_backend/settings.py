@@ -171,7 +171,12 @@ KEYS: tuple[Key, ...] = (
     Key("github_repo", "mosmetro-android", _segment, "repository with the releases"),
     Key("github_beta", "false", _flag, "publish GitHub's newest release as the branch beta"),
     Key("github_token", "", _text, "raises GitHub's limit of calls", secret=True),
-    Key("github_module_repo", "", _segment, "repository of ?module=captcha_recognition"),
+    Key(
+        "github_module_repo",
+        "module-captcha-recognition",
+        _segment,
+        "repository of ?module=captcha_recognition; empty = none",
+    ),
     Key("jenkins_url", "https://jenkins.thedrhax.pw", _url, "base URL; empty = no Jenkins"),
     Key("jenkins_project", "mosmetro-android-pipeline", _segment, "multibranch project"),
     Key("jenkins_private_branches", "true", _flag, "true hides branches that start with _"),
