@@ -1,0 +1,1 @@
+"""The HTTP surface: one class of routes per area, and what they share."""

@@ -1,0 +1,44 @@
+"""Answers made of the snapshot, rendered once per snapshot and kept as bytes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metro_backend.api.responses import etag_of
+from metro_backend.branches.model import Snapshot
+
+BASES = 64
+"""Renderings that are kept: the base is the client's choice, so their number is bounded."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A ready answer."""
+
+    content: bytes
+    etag: bytes
+
+
+class Rendered:
+    """Renders each (snapshot, variant) once; a variant is what else the bytes depend on."""
+
+    def __init__(self, render: Callable[[Snapshot, str], bytes]) -> None:
+        """Take the function that makes the bytes."""
+        self._render = render
+        self._snapshot: Snapshot | None = None
+        self._pages: OrderedDict[str, Page] = OrderedDict()
+
+    def get(self, snapshot: Snapshot, variant: str) -> Page:
+        """Return the ready answer, rendering it if it is not there."""
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._pages.clear()
+        page = self._pages.get(variant)
+        if page is None:
+            content = self._render(snapshot, variant)
+            page = self._pages[variant] = Page(content, etag_of(content))
+            if len(self._pages) > BASES:
+                self._pages.popitem(last=False)
+        return page
