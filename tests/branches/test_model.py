@@ -92,7 +92,8 @@ class JSONTests(SynchronousTestCase):
 
     def test_not_an_object(self) -> None:
         """Anything but an object is refused."""
-        for wrong in (None, [], 1, "x"):
+        invalid: tuple[Any, ...] = (None, [], 1, "x")
+        for wrong in invalid:
             self.assertRaises(ValueError, Snapshot.from_json, wrong)
 
 
