@@ -72,11 +72,18 @@ class Mirror:
         self._fills: dict[str, Fill] = {}
         self._runs: dict[Fill, Deferred[None]] = {}
         self._finished: dict[str, list[Deferred[bool]]] = {}
+        self._coming: set[str] = set()
         self._line = DeferredSemaphore(PREFETCHES)
         self._idle: list[Deferred[None]] = []
         self._stopping = False
         self.service = Upkeep(
-            clock, shelf, count, start=self._start, stop=self._stop, lost=self._lost
+            clock,
+            shelf,
+            count,
+            start=self._start,
+            stop=self._stop,
+            lost=self._lost,
+            complete=self._complete,
         )
         """Opens the shelf, keeps it up, and ends what is being fetched."""
 
@@ -238,6 +245,23 @@ class Mirror:
             except Unavailable:
                 # Whoever asks for it makes the next try.
                 self._brake.warn("refetch", lambda: f"{artifact.filename} cannot be refetched now")
+
+    def _complete(self) -> None:
+        """Fetch published builds that are not here, while their origin can be reached."""
+        for artifact in (self._current or {}).values():
+            identity = artifact.identity
+            here = self._shelf.entry(identity) is not None or identity in self._coming
+            if not here and self._refusals.standing(identity) is None:
+                self._coming.add(identity)
+                Deferred.fromCoroutine(self._bring(artifact)).addErrback(
+                    lambda failure: self._log.failure("a missing build was not fetched", failure)
+                )
+
+    async def _bring(self, artifact: Artifact) -> None:
+        try:
+            await self.prefetch(artifact)
+        finally:
+            self._coming.discard(artifact.identity)
 
     def _fill(self, artifact: Artifact) -> Fill:
         """Return the fetch that is under way, or start one. Raises Unavailable."""

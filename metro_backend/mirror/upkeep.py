@@ -38,14 +38,19 @@ class Upkeep(Service):
         start: Callable[[], None],
         stop: Callable[[], Deferred[None]],
         lost: Callable[[Artifact], None],
+        complete: Callable[[], None],
     ) -> None:
-        """Take what is to be done at start and stop, and whom to tell of a build found corrupt."""
+        """Take what is to be done at start and stop, and in a round.
+
+        `lost` is told of each build found corrupt; `complete` fetches builds that are missing.
+        """
         self._clock = clock
         self._shelf = shelf
         self._count = count
         self._start = start
         self._stop = stop
         self._lost = lost
+        self._complete = complete
         self._next: IDelayedCall | None = None
         self._round: Deferred[None] | None = None
 
@@ -64,11 +69,12 @@ class Upkeep(Service):
         return Deferred.fromCoroutine(self._end())
 
     async def round(self) -> None:
-        """Keep the shelf up, and scrub a part of it. Never raises."""
+        """Keep the shelf up, scrub a part of it, fetch what is missing. Never raises."""
         try:
             self._shelf.upkeep()
             for entry in await self._shelf.scrub(SCRUBBED):
                 self._lost(entry.artifact)
+            self._complete()
         except CancelledError:
             raise
         except Exception:

@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from metro_backend.mirror.errors import FillFailed, Unavailable
 from metro_backend.mirror.mirror import FILLS, PREFETCHES
+from metro_backend.mirror.upkeep import PERIOD
 from tests.mirror.scripted import NOW, MirrorTestCase, apk, artifact, read
 
 DATA = apk(20_000)
@@ -98,6 +99,31 @@ class NamesTests(MirrorTestCase):
         entry = self.bench.shelf.entry(BUILD.identity)
         assert entry is not None
         self.assertIsNotNone(entry.superseded_at)
+
+
+class CompletingTests(MirrorTestCase):
+    """Published builds that are not here."""
+
+    def test_fetched_without_a_reader(self) -> None:
+        """They are fetched in the background, each once."""
+        self.bench.mirror.current({BUILD.filename: BUILD})
+        self.bench.clock.advance(PERIOD)
+        response = self.bench.source.last.answer(length=len(DATA))
+        response.send(DATA)
+        response.end()
+        self.bench.clock.advance(PERIOD)
+        self.assertEqual(len(self.bench.source.asked), 1)
+        self.assertIsNotNone(self.bench.shelf.entry(BUILD.identity))
+
+    def test_source_that_fails(self) -> None:
+        """One that cannot be had is tried again later, and no warning is lost on it."""
+        self.bench.mirror.current({BUILD.filename: BUILD})
+        self.bench.clock.advance(PERIOD)
+        self.bench.source.last.answer(404)
+        self.assertTrue(self.bench.mirror.is_wrong(BUILD))
+        for _ in range(60):
+            self.bench.clock.advance(PERIOD)
+        self.assertGreater(len(self.bench.source.asked), 1)
 
 
 class PrefetchTests(MirrorTestCase):

@@ -1,4 +1,7 @@
-"""Makes ``twistd metro-backend`` known; must not import klein or txredisapi (they install a reactor)."""
+"""Makes ``twistd metro-backend`` known.
+
+Must not import klein or txredisapi, which install a reactor.
+"""
 
 from twisted.application.service import ServiceMaker
 
