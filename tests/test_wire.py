@@ -12,7 +12,7 @@ from tests.doubles.phones import PHONES, UPDATING_PHONES
 from tests.doubles.phones.downloads import DownloadManager
 from tests.doubles.phones.exchange import SocketExchange, only
 from tests.doubles.phones.outcomes import Update, update_in
-from tests.doubles.phones.reports import REPORTS
+from tests.doubles.phones.reports import CHECK_KEY, REPORTS
 from tests.doubles.phones.visitors import GatsbyPage, LoadBalancer
 from tests.doubles.server_process import ServerProcess
 
@@ -53,6 +53,19 @@ class WireTests(TestCase):
                 sample.method, HOST + sample.path, headers, sample.body, timeout=5
             )
             sample.verify(answer)
+
+    async def test_internet_test(self) -> None:
+        """check.php proves the internet by GET and POST, in both protocols, at both roots."""
+        exchange = await self.exchange()
+        for prefix in ("", "/mosmetro"):
+            for method, body in (("GET", b""), ("POST", b"version=1.0-5&TRUE"), ("POST", b"")):
+                for version in ("HTTP/1.0", "HTTP/1.1"):
+                    answer = await exchange.request(
+                        method, f"{HOST}{prefix}/check.php", (), body, timeout=2, version=version
+                    )
+                    self.assertEqual((answer.status, answer.body), (200, CHECK_KEY + b"<br>"))
+                    for header in ("Location", "Set-Cookie"):
+                        self.assertIsNone(answer.first(header))
 
     async def test_resume(self) -> None:
         """The system's download manager goes on where it was cut off."""
