@@ -85,16 +85,23 @@ class Brake:
         self._last: dict[str, tuple[float, int]] = {}
 
     def warn(self, key: str, message: Callable[[], str]) -> None:
-        """Log the message unless the key had its turn in the last minute.
+        """Log the message unless the key had its turn in the last minute."""
+        held = self.allow(key)
+        if held is not None:
+            more = f" (and {held} more)" if held else ""
+            # Not under the name `message`, which a legacy observer would overwrite.
+            self._log.warn("{text}{more}", text=message(), more=more)
+
+    def allow(self, key: str) -> int | None:
+        """Return how many were held back since the last one; None if this one must be, too.
 
         Keys are constants of the caller, so their number is bounded.
         """
         now = self._clock.seconds()
-        last, held = self._last.get(key, (-self._seconds, 0))
-        if now - last < self._seconds:
+        last, held = self._last.get(key, (float("-inf"), 0))
+        # A clock that was set back must not silence us until it catches up.
+        if 0 <= now - last < self._seconds:
             self._last[key] = (last, held + 1)
-            return
+            return None
         self._last[key] = (now, 0)
-        more = f" (and {held} more)" if held else ""
-        # Not under the name `message`, which a legacy observer would overwrite.
-        self._log.warn("{text}{more}", text=message(), more=more)
+        return held

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from metro_backend.api.questions import argument
 from metro_backend.api.responses import as_json, text
 from metro_backend.api.routing import route
+from metro_backend.api.v1 import fields
 from metro_backend.branches.catalogue import Catalogue
 from metro_backend.branches.model import Snapshot
 from metro_backend.server import Request
@@ -98,17 +99,7 @@ def _challenge(request: Request) -> bytes:
 def _internal(snapshot: Snapshot | None) -> Mapping[str, Any]:
     branches = snapshot.branches if snapshot else {}
     return {
-        name: {
-            "version": str(branch.version),
-            "build": str(branch.build),
-            "by_build": "1" if branch.by_build else "0",
-            "stable": branch.stable,
-            "description": branch.description,
-            "message": branch.message,
-            "filename": branch.artifact.filename,
-            "url": branch.artifact.url,
-        }
-        for name, branch in branches.items()
+        name: {**fields(branch), "url": branch.artifact.url} for name, branch in branches.items()
     }
 
 

@@ -14,7 +14,7 @@ from metro_backend.api.questions import PATIENCE, Questions, Unready, argument
 from metro_backend.api.rendered import Rendered
 from metro_backend.api.responses import HTML, JSON, body, empty, text
 from metro_backend.api.routing import route
-from metro_backend.branches.model import Artifact, Snapshot
+from metro_backend.branches.model import Artifact, Branch, Snapshot
 from metro_backend.branches.module import Module
 from metro_backend.server import Request
 from metro_backend.stats.reports import Era
@@ -26,14 +26,8 @@ def render_v1(snapshot: Snapshot, base: str) -> bytes:
     return json.dumps(
         {
             name: {
+                **fields(branch),
                 "name": branch.name,
-                "version": str(branch.version),
-                "build": str(branch.build),
-                "by_build": "1" if branch.by_build else "0",
-                "stable": branch.stable,
-                "description": branch.description,
-                "message": branch.message,
-                "filename": branch.artifact.filename,
                 "url": f"{base}/api/v1/download.php?branch={quote(name, safe='')}",
                 "cached_url": f"{base}/releases/{quote(branch.artifact.filename, safe='')}",
                 "direct_url": branch.artifact.url,
@@ -43,6 +37,19 @@ def render_v1(snapshot: Snapshot, base: str) -> bytes:
         sort_keys=True,
         separators=(",", ":"),
     ).encode("ascii")
+
+
+def fields(branch: Branch) -> dict[str, Any]:
+    """Return what phones read of a branch, without its links: numbers are strings here."""
+    return {
+        "version": str(branch.version),
+        "build": str(branch.build),
+        "by_build": "1" if branch.by_build else "0",
+        "stable": branch.stable,
+        "description": branch.description,
+        "message": branch.message,
+        "filename": branch.artifact.filename,
+    }
 
 
 class V1:

@@ -28,7 +28,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from metro_backend.stats.throttle import Throttle
+from metro_backend.log import Brake
 
 _log = Logger()
 
@@ -108,7 +108,7 @@ class TwistedStatsDClient:
         self._udp = udp
         self._clock = clock
         self._resolver = resolver
-        self._throttle = Throttle(clock)
+        self._brake = Brake(_log, clock)
         self._running = False
         self._listening: IListeningPort | None = None
         self._transport: IUDPTransport | None = None
@@ -231,5 +231,5 @@ class TwistedStatsDClient:
     def _fail(self, error: str) -> None:
         self.failures += 1
         self.error = error
-        if self._throttle.allow():
+        if self._brake.allow("datagram") is not None:
             _log.warn("StatsD can't be reached: {error}", error=error)

@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from metro_backend.log import Brake
 from metro_backend.stats.counters import UPDATE_CHECK, Vocabulary, counts_of, download_name
 from metro_backend.stats.events import Events
 from metro_backend.stats.gate import Field, Gate
 from metro_backend.stats.reports import Era, Reason, Report, read_report
 from metro_backend.stats.statsd import ERRORS, LOST, Metrics
-from metro_backend.stats.throttle import Throttle
 from metro_backend.store import Store
 
 _log = Logger()
@@ -63,7 +63,7 @@ class Statistics:
         self._gate = Gate(max_names, self._fold, _OWN_NAMES)
         self._words = Vocabulary(branches=frozenset(), versions=frozenset())
         self._renew_at = clock.seconds()
-        self._throttle = Throttle(clock)
+        self._brake = Brake(_log, clock)
 
     def report(self, era: Era, body: bytes, host: str) -> None:
         """Count a report that came through an era's door; `host` is the Host header's value.
@@ -166,7 +166,7 @@ class Statistics:
     def _failed(self, error: Exception) -> None:
         """Account for an exception that no caller may see."""
         self._metrics.increment(_FAILED)
-        if self._throttle.allow():
+        if self._brake.allow("statistics") is not None:
             # An exception may quote what a phone said, so only its kind and place are logged.
             place = traceback.extract_tb(error.__traceback__)[-1]
             _log.error(

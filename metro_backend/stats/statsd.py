@@ -21,8 +21,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from metro_backend.log import Brake
 from metro_backend.stats.datagrams import StatsDClientProtocol, TwistedStatsDClient
-from metro_backend.stats.throttle import Throttle
 from metro_backend.stats.timers import Timers
 
 __all__ = ["Connection", "Metrics", "StatsDClientProtocol", "TwistedStatsDClient"]
@@ -117,7 +117,7 @@ class Metrics:
         self._held = 0
         self._told_lost = 0
         self._told_failures = 0
-        self._throttle = Throttle(clock)
+        self._brake = Brake(_log, clock)
         self.service = _Flushing(clock, self, connection)
 
     def increment(self, name: str, count: int = 1, sample_rate: float = 1) -> None:
@@ -160,7 +160,7 @@ class Metrics:
             self._flush()
         except Exception:
             self.increment(ERRORS)
-            if self._throttle.allow():
+            if self._brake.allow("flush") is not None:
                 _log.failure("Counters could not be sent")
 
     def drain(self) -> None:
