@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from metro_backend.api.links import Links
 from metro_backend.api.questions import Questions, Unready, argument
@@ -53,11 +53,14 @@ WORDS: Mapping[str, Mapping[str, str]] = {
 class Pages:
     """The pages for people."""
 
-    def __init__(self, questions: Questions, links: Links, mirror: Mirror) -> None:
-        """Take what the pages tell of."""
+    def __init__(
+        self, questions: Questions, links: Links, mirror: Mirror, stable: Sequence[str]
+    ) -> None:
+        """Take what the pages tell of, and the stable branches in the order to show them."""
         self._questions = questions
         self._links = links
         self._mirror = mirror
+        self._order = {name: place for place, name in enumerate(stable)}
         self._index = template("index.html")
         self._rendered = Rendered(self._render)
 
@@ -83,6 +86,7 @@ class Pages:
 
     def _page(self, snapshot: Snapshot | None, base: str, language: str) -> bytes:
         branches = list(snapshot.branches.values()) if snapshot else []
+        branches.sort(key=lambda branch: self._order.get(branch.name, len(self._order)))
         shown = [self._shown(branch, base) for branch in branches]
         groups = {
             "stable": [each for each in shown if each["stable"]],
@@ -95,7 +99,7 @@ class Pages:
         size = self._mirror.size(artifact)
         made = datetime.fromtimestamp(artifact.modified, UTC) if artifact.modified else None
         return {
-            "name": branch.name,
+            "name": unquote(branch.name),
             "stable": branch.stable,
             "number": branch.number,
             "by_build": branch.by_build,

@@ -58,7 +58,7 @@ def areas(settings: Settings, parts: Parts) -> list[object]:
         V3(parts.statistics),
         Legacy(questions, links, delivery, parts.statistics),
         Releases(questions, links, parts.mirror, delivery),
-        Pages(questions, links, parts.mirror),
+        Pages(questions, links, parts.mirror, settings.branches_stable),
         Health(parts.catalogue, parts.draining),
         Notices(
             parts.catalogue,
