@@ -12,10 +12,10 @@ help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 run: $(VENV)/ready ## install, and start the server with the demo upstream
-	$(BIN)/twistd --nodaemon --pidfile= metro-backend --demo
+	MOSMETRO_LOG=text $(BIN)/twistd --nodaemon --pidfile= metro-backend --demo
 
 dev: $(VENV)/dev ## the same, started again whenever a source file changes
-	$(BIN)/watchfiles --filter python \
+	MOSMETRO_LOG=text $(BIN)/watchfiles --filter python \
 	    "$(BIN)/twistd --nodaemon --pidfile= metro-backend --demo" metro_backend twisted
 
 test: $(VENV)/ready ## install, and run the tests

@@ -136,6 +136,7 @@ class Channel(http.HTTPChannel):
 class Site(server.Site):
     """The site, which knows its connections."""
 
+    noisy = False
     _log = Logger()
 
     def __init__(self, resource: IResource, reactor: Any, count: Counting) -> None:
