@@ -13,24 +13,31 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from metro_backend.branches.archive import Archive
-from metro_backend.branches.merge import Rules, merge, settle
+from metro_backend.branches.merge import Rules, held_back, merge, new_builds, settle
 from metro_backend.branches.model import Artifact, Branch, Snapshot, SourceState
 from metro_backend.branches.orders import Order, Orders, Outcome
 from metro_backend.branches.schedule import Schedule
-from metro_backend.branches.source import Source, SourceError, together
+from metro_backend.branches.source import Reading, Source, SourceError, together
 from metro_backend.counting import Counting
+from metro_backend.store import Lock
 
 LOCK_SECONDS = 60.0
 """When the lock of a dead instance frees itself. A refresh that takes longer may be doubled."""
 
 LOCK_RETRY = 1.0
 """Seconds between tries for a lock that another instance holds."""
+
+LOCK_PATIENCE = 180.0
+"""Seconds for which a demanded refresh waits for other instances' ones."""
+
+READ_DEADLINE = 120.0
+"""Seconds that all of a source's answers may take together."""
 
 RETRY_AFTER = 5
 """Seconds after which a client that got no list should ask again."""
@@ -177,12 +184,11 @@ class Catalogue(Service):
     async def _carry_out(self, order: Order) -> None:
         failures: dict[str, str] = {}
         try:
-            lock = await self._archive.lock(LOCK_SECONDS)
-            while lock is None and order.demanded and self.running:
-                await deferLater(self._clock, LOCK_RETRY, lambda: None)
-                lock = await self._archive.lock(LOCK_SECONDS)
+            lock = await self._lock(patient=order.demanded)
             if lock is None:
                 self._count("server.catalogue.locked")
+                if order.demanded:
+                    failures = dict.fromkeys(self._sources, "another instance asks for too long")
             else:
                 try:
                     # The instance that had the lock before may have left something newer.
@@ -196,6 +202,15 @@ class Catalogue(Service):
             self._log.failure("a refresh failed")
             failures = dict.fromkeys(self._sources, "an error of the server's own; see its log")
         order.answer(Outcome(snapshot=self.snapshot, failures=failures))
+
+    async def _lock(self, *, patient: bool) -> Lock | None:
+        """Take the lock; a patient one waits for another instance's refresh to end."""
+        lock = await self._archive.lock(LOCK_SECONDS)
+        until = self._clock.seconds() + LOCK_PATIENCE
+        while lock is None and patient and self._clock.seconds() < until:
+            await deferLater(self._clock, LOCK_RETRY, lambda: None)
+            lock = await self._archive.lock(LOCK_SECONDS)
+        return lock
 
     async def _refresh(self, order: Order) -> dict[str, str]:
         wanted: dict[str, str | None]
@@ -227,7 +242,7 @@ class Catalogue(Service):
         error: str | None
         retry_after: float | None
         try:
-            reading = await source.read(previous, branch)
+            reading = await self._read(source, previous, branch)
             branches, notes = settle(source, reading, previous, reset)
             error, retry_after = reading.partial, reading.retry_after
         except SourceError as failed:
@@ -235,6 +250,10 @@ class Catalogue(Service):
             if state is not None:
                 self._states[name] = replace(state, error=error, failed_at=self._now())
         else:
+            if state is not None and branch is not None and error is None:
+                # One branch says nothing of how the others are.
+                self._states[name] = replace(state, branches=branches)
+                return None
             self._states[name] = SourceState(
                 branches=branches,
                 succeeded_at=state.succeeded_at if error and state else self._now(),
@@ -250,6 +269,15 @@ class Catalogue(Service):
         self._count(f"server.catalogue.{name}.failed")
         self._log.warn("{name} failed: {error}", name=name, error=error)
         return error
+
+    async def _read(
+        self, source: Source, previous: Mapping[str, Branch], branch: str | None
+    ) -> Reading:
+        reading = Deferred.fromCoroutine(source.read(previous, branch))
+        try:
+            return await reading.addTimeout(READ_DEADLINE, self._clock)
+        except TimeoutError:
+            raise SourceError(f"no complete answer within {READ_DEADLINE:g} s") from None
 
     async def _publish(self) -> None:
         """Make a snapshot of what is known, if it is complete, and let everybody have it."""
@@ -279,26 +307,14 @@ class Catalogue(Service):
 
     async def _hold_back_bad_builds(self, before: Snapshot) -> None:
         """Have new builds fetched before phones hear of them; those that prove bad stay unknown."""
-        new: list[tuple[str, Branch]] = []
-        for source, state in self._states.items():
-            known = before.sources[source].branches
-            for name, branch in state.branches.items():
-                if name not in known or known[name].artifact.identity != branch.artifact.identity:
-                    new.append((source, branch))
-        bad = await self._prepare([branch.artifact for _, branch in new]) if new else ()
-        for source, branch in new:
-            if branch.artifact.filename not in bad:
-                continue
-            state, last = self._states[source], before.sources[source].branches.get(branch.name)
-            branches = dict(state.branches)
-            if last is None:
-                del branches[branch.name]
-            else:
-                branches[branch.name] = last
-            note = f"{branch.number} is held back: its file is not what the source says it is"
-            self._states[source] = replace(
-                state, branches=branches, notes={**state.notes, branch.name: note}
-            )
+        new = new_builds(self._states, before)
+        bad = await self._prepare([branch.artifact for branch in new]) if new else ()
+        for branch in new:
+            if branch.artifact.filename in bad:
+                source = branch.artifact.source
+                self._states[source] = held_back(
+                    self._states[source], branch, before.sources[source]
+                )
 
     def _remerged(self, snapshot: Snapshot | None) -> Snapshot | None:
         """Apply today's rules to a list that was made under those of an earlier start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from metro_backend.branches.model import Branch, SourceState
+from metro_backend.branches.model import Branch, Snapshot, SourceState
 from metro_backend.branches.source import Reading, Source, SourceError
 
 NO_DESCRIPTION = "Описание отсутствует"
@@ -82,3 +82,26 @@ def settle(
         branches[source.required] = previous[source.required]
         notes[source.required] = "kept: phones without this branch would be moved away for ever"
     return branches, notes
+
+
+def new_builds(states: Mapping[str, SourceState], before: Snapshot) -> list[Branch]:
+    """List the branches whose file is another one than in the last list."""
+    return [
+        branch
+        for source, state in states.items()
+        for name, branch in state.branches.items()
+        if (known := before.sources[source].branches.get(name)) is None
+        or known.artifact.identity != branch.artifact.identity
+    ]
+
+
+def held_back(state: SourceState, branch: Branch, before: SourceState) -> SourceState:
+    """Return the state with the branch as it was before, or without it if it was not there."""
+    branches = dict(state.branches)
+    last = before.branches.get(branch.name)
+    if last is None:
+        del branches[branch.name]
+    else:
+        branches[branch.name] = last
+    note = f"{branch.number} is held back: its file is not what the source says it is"
+    return replace(state, branches=branches, notes={**state.notes, branch.name: note})

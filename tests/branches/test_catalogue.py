@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from metro_backend.branches.catalogue import POLL, Catalogue
 from metro_backend.branches.model import Snapshot
 from metro_backend.branches.orders import Outcome
+from metro_backend.demo.builds import Job
 from metro_backend.demo.faults import (
     Cut,
     EmptyList,
@@ -21,6 +22,7 @@ from metro_backend.demo.faults import (
     Html,
     RateLimited,
     Refuse,
+    Slow,
     Status,
 )
 from tests.doubles.world import PROJECT, RELEASES, World, WorldTestCase
@@ -267,6 +269,47 @@ class RefreshTests(WorldTestCase):
         calls = self.world.stand_in.count()
         self.assertEqual(calls, self.world.stand_in.count(f"{PROJECT}/job/master/"))
         self.assertGreater(calls, 0)
+        catalogue.stopService()
+
+    def test_notices_do_not_put_the_whole_off(self) -> None:
+        """Notices of one branch do not keep the others from being asked in their time."""
+        catalogue, _ = self.world.warm()
+        self.world.pass_time(self.world.ttl / 2, step=POLL)
+        catalogue.notice("jenkins", "master")
+        self.world.pass_time(2)
+        self.world.stand_in.forget()
+        self.world.pass_time(self.world.ttl / 2 + 2 * POLL, step=POLL)
+        self.assertEqual(self.world.stand_in.count(f"{PROJECT}/api/json"), 1)
+        catalogue.stopService()
+
+    def test_lock_that_is_never_given(self) -> None:
+        """A demand is answered although another instance never ends."""
+        catalogue, _ = self.world.warm()
+        self.world.pass_time(2)
+
+        async def never(name: str, seconds: float) -> None:
+            return None
+
+        self.patch(self.world.store, "lock", never)
+        demand = catalogue.refresh()
+        self.world.pass_time(200)
+        self.assertEqual(set(self.successResultOf(demand).failures), {"github", "jenkins"})
+        catalogue.stopService()
+
+    def test_source_that_never_ends(self) -> None:
+        """A source whose answers trickle is given up as a whole."""
+        jenkins = self.world.stand_in.jenkins
+        catalogue, before = self.world.warm()
+        self.world.pass_time(2)
+        for number in range(80):
+            jenkins.jobs.append(Job(name=f"b{number}"))
+            jenkins.jobs[-1].add_build("x", size=100_000)
+        self.world.stand_in.faults.set(f"{PROJECT}/job/b", Slow(40))
+        self.world.stand_in.faults.set(f"{PROJECT}/job/b*/1/api/json", Slow(100))
+        demand = catalogue.refresh()
+        self.world.pass_time(130)
+        self.assertIn("120 s", self.successResultOf(demand).failures["jenkins"])
+        self.assertEqual(published(catalogue.snapshot), published(before))
         catalogue.stopService()
 
     def test_one_demand_is_given_up(self) -> None:
