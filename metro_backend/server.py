@@ -17,6 +17,7 @@ from twisted.web import http, server
 from twisted.web.resource import IResource
 
 from metro_backend.counting import Counting
+from metro_backend.log import Brake
 
 BODY_LIMIT = 2 * 1024 * 1024
 """Bytes of a request's body: a report of 2016 may be over 1 MB (contract §1.2)."""
@@ -111,6 +112,12 @@ class Channel(http.HTTPChannel):
             self.arriving_since = self.site.reactor.seconds()
         super().dataReceived(data)
 
+    def lineReceived(self, line: bytes) -> None:
+        """Note the same of a request that came in one piece with the end of another."""
+        if self.arriving_since is None:
+            self.arriving_since = self.site.reactor.seconds()
+        super().lineReceived(line)
+
     def allContentReceived(self) -> None:
         """Note that it is complete."""
         self.arriving_since = None
@@ -152,6 +159,7 @@ class Site(server.Site):
         self.channels: set[Channel] = set()
         self.draining = False
         self.count = count
+        self._brake = Brake(self._log, reactor)
         self._empty: list[Deferred[None]] = []
 
     def startFactory(self) -> None:
@@ -165,12 +173,9 @@ class Site(server.Site):
         code = request.code
         self.count(f"server.http.{code // 100}xx")
         if code >= 500:
-            self._log.warn(
-                "{method} {path} {code}",
-                method=request.method.decode("ascii", "replace")[:16],
-                path=request.path.decode("utf-8", "replace")[:200],
-                code=code,
-            )
+            method = request.method.decode("ascii", "replace")[:16]
+            path = request.path.decode("utf-8", "replace")[:200]
+            self._brake.warn(str(code), lambda: f"{method} {path} {code}")
 
     def channel_gone(self) -> None:
         """Tell those who wait for the last connection to end."""

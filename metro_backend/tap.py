@@ -1,4 +1,4 @@
-"""Options and `makeService`: the one place that knows every part, and wires them.
+"""`makeService`: the one place that knows every part, and wires them.
 
 Nothing here connects, listens or writes: twistd calls `makeService` before it
 daemonizes and gives up its privileges.
@@ -6,22 +6,18 @@ daemonizes and gives up its privileges.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.threads import deferToThread
-from twisted.logger import ILogObserver, Logger
-from twisted.python import usage
+from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from metro_backend import __version__, settings
+from metro_backend import __version__
 from metro_backend.api.surface import Parts, surface
 from metro_backend.branches.archive import Archive
 from metro_backend.branches.catalogue import Catalogue
@@ -32,10 +28,11 @@ from metro_backend.branches.model import Artifact
 from metro_backend.branches.module import Module
 from metro_backend.branches.source import Source
 from metro_backend.counting import Counting
-from metro_backend.log import observer
+from metro_backend.hosts import AllowedHosts
 from metro_backend.mirror.mirror import Mirror
 from metro_backend.mirror.responder import Responder
 from metro_backend.mirror.shelf import Shelf
+from metro_backend.options import Options, endpoints
 from metro_backend.server import Site, WebService
 from metro_backend.service import Root
 from metro_backend.settings import Settings
@@ -47,74 +44,14 @@ from metro_backend.stats.statsd import Metrics
 from metro_backend.store import Store
 from metro_backend.store.embedded import EmbeddedStore
 from metro_backend.store.location import RedisLocation
-from metro_backend.upstream import AllowedHosts, Upstream
+from metro_backend.upstream import Upstream
+
+__all__ = ["Options", "makeService"]
 
 _log = Logger()
 
 PREPARATION = 120.0
 """Seconds for which a list may wait for its new builds to be on the shelf."""
-
-
-class Options(usage.Options):
-    """What ``twistd metro-backend`` takes; every key can also come from elsewhere."""
-
-    longdesc = (
-        "Every option that takes a value is also an environment variable: --state-dir is "
-        "MOSMETRO_STATE_DIR. Secrets are variables only. See docs/configuration.md."
-    )
-    optParameters: ClassVar[list[list[str | None]]] = [
-        ["config", "c", None, "TOML file with further settings"],
-        *(
-            [key.option, None, None, f"{key.meaning} [default: {key.default or 'empty'}]"]
-            for key in settings.KEYS
-            if not key.secret
-        ),
-    ]
-    optFlags: ClassVar[list[list[str | None]]] = [
-        ["demo", None, "serve a stand-in GitHub and Jenkins of our own"],
-        ["verify-shelf", None, "read every kept build again, report, and exit"],
-    ]
-
-    loaded: settings.Loaded
-
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        """Take the environment that settings are read from."""
-        super().__init__()
-        self._environ = os.environ if environ is None else environ
-
-    def opt_version(self) -> None:
-        """Print this server's version and exit."""
-        print(f"metro-backend {__version__}")
-        raise SystemExit(0)
-
-    def postOptions(self) -> None:
-        """Read the settings now, so that a wrong one ends the start with one line."""
-        given = {
-            key.name: self[key.option]
-            for key in settings.KEYS
-            if not key.secret and self[key.option] is not None
-        }
-        try:
-            self.loaded = settings.load(given, self._environ, self["config"] or "")
-            if self.loaded.settings.redis:
-                RedisLocation.parse(self.loaded.settings.redis)
-            from twisted.internet import reactor
-
-            _endpoints(self.loaded.settings, reactor)
-        except settings.SettingsError as error:
-            raise usage.UsageError(str(error)) from None
-        except ValueError as error:
-            raise usage.UsageError(f"MOSMETRO_REDIS {error}") from None
-
-    def log_observer(self) -> ILogObserver | None:
-        """Choose the process's log, unless twistd was told of another one."""
-        twistd = getattr(self, "parent", None) or {}
-        if twistd.get("logger") or twistd.get("syslog"):
-            return None
-        logfile = twistd.get("logfile")
-        if not logfile and not twistd.get("nodaemon", True):
-            logfile = "twistd.log"
-        return observer(self.loaded.settings.log, logfile)
 
 
 def makeService(options: Options) -> IService:
@@ -228,7 +165,7 @@ def parts(chosen: Settings, reactor: Any) -> list[IService]:
         draining=lambda: site.draining,
     )
     site = Site(surface(chosen, made), reactor, count)
-    web = WebService(site, _endpoints(chosen, reactor), reactor, chosen.drain)
+    web = WebService(site, endpoints(chosen, reactor), reactor, chosen.drain)
     return [store.service, metrics.service, _Pool(pool), mirror.service, catalogue, web]
 
 
@@ -333,24 +270,18 @@ async def _prefetch(mirror: Mirror, artifacts: Sequence[Artifact], reactor: Any)
     return bad
 
 
-def _endpoints(chosen: Settings, reactor: Any) -> list[IStreamServerEndpoint]:
-    """Read MOSMETRO_LISTEN. Raises UsageError."""
-    try:
-        return [serverFromString(reactor, each) for each in chosen.listen]
-    except (ValueError, KeyError, TypeError) as error:
-        raise usage.UsageError(f"MOSMETRO_LISTEN takes Twisted endpoints: {error}") from None
-
-
 def _with_demo(chosen: Settings, url: str) -> Settings:
-    """Point the sources at the stand-in, with a state of its own."""
+    """Point the sources at the stand-in, and away from a state that real instances share."""
     return replace(
         chosen,
+        redis="",
         github_api=url,
         github_user="mosmetro-android",
         github_repo="mosmetro-android",
         github_token="",
         jenkins_url=url,
         jenkins_project="mosmetro-android-pipeline",
+        jenkins_user="",
         jenkins_token="",
         state_dir=Path(chosen.state_dir) / "demo",
     )

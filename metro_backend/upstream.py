@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
@@ -29,6 +29,7 @@ from twisted.web.iweb import IAgent, IResponse
 
 from metro_backend import __version__
 from metro_backend.counting import Counting
+from metro_backend.hosts import AllowedHosts
 from metro_backend.store import Store
 
 T = TypeVar("T")
@@ -51,11 +52,6 @@ VALIDATOR_AGE = 30 * 86400.0
 REDIRECTS = 5
 """Hops that one request may take."""
 
-GITHUB_ASSET_HOSTS = ("github.com", ".githubusercontent.com")
-"""Where api.github.com's downloads live; a leading dot stands for any host below."""
-
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
 
 @dataclass(eq=False)
 class UpstreamError(Exception):
@@ -71,42 +67,6 @@ class UpstreamError(Exception):
 
     def __str__(self) -> str:
         return self.detail
-
-
-class AllowedHosts:
-    """The hosts that the server may talk to: the configured ones and no others.
-
-    A redirect cannot lead anywhere else, so neither can it lead to a private
-    address, unless that address is itself configured.
-    """
-
-    def __init__(self, hosts: Iterable[str]) -> None:
-        """Take host names; one with a leading dot stands for every host below it."""
-        names = {host.lower() for host in hosts if host}
-        if names & _LOOPBACK:
-            names |= _LOOPBACK
-        self._names = names
-        self._suffixes = tuple(name for name in names if name.startswith("."))
-
-    @classmethod
-    def of(cls, *urls: str, extra: Iterable[str] = ()) -> AllowedHosts:
-        """Allow the hosts of these base URLs, and GitHub's asset hosts with its API."""
-        hosts = [urlsplit(url).hostname or "" for url in urls]
-        if "api.github.com" in hosts:
-            hosts.extend(GITHUB_ASSET_HOSTS)
-        return cls([*hosts, *extra])
-
-    def allow(self, url: str) -> bool:
-        """Tell whether a request may go to this URL."""
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-            _ = parts.port
-        except ValueError:
-            return False
-        if parts.scheme not in ("http", "https") or not host:
-            return False
-        return host in self._names or host.endswith(self._suffixes)
 
 
 class Upstream:
@@ -160,9 +120,13 @@ class Upstream:
         ).hexdigest()
         if keep is not None:
             kept = await self._store.get(f"kept:{name}")
-            if kept is not None:
-                return _shaped(kept, read, url)
-        validator = await self._validator(name) if revalidate else None
+            try:
+                if kept is not None:
+                    return _shaped(kept, read, url)
+            except UpstreamError:
+                # Damaged, or kept by a version that read less of it: ask again.
+                self._count("server.upstream.unreadable")
+        validator = await self._validator(name, read, url) if revalidate else None
         if validator is not None:
             sent["If-None-Match"] = validator[0]
         sent.setdefault("Accept", "application/json")
@@ -172,7 +136,7 @@ class Upstream:
         )
         if status == 304 and validator is not None:
             self._count("server.upstream.not_modified")
-            return _shaped(validator[1], read, url)
+            return validator[1]
         if status != 200:
             raise self._refusal(status, answer_headers, body, url)
         value = _shaped(body, read, url)
@@ -205,12 +169,19 @@ class Upstream:
             raise self._refusal(response.code, answer_headers, b"", url)
         return response
 
-    async def _validator(self, name: str) -> tuple[str, bytes] | None:
+    async def _validator(
+        self, name: str, read: Callable[[Any], T], url: str
+    ) -> tuple[str, T] | None:
+        """Return the ETag of the last answer, and what that was; None if it cannot be read."""
         stored = await self._store.get(f"etag:{name}")
         if stored is None:
             return None
         etag, _, body = stored.partition(b"\n")
-        return etag.decode("latin-1"), body
+        try:
+            return etag.decode("latin-1"), _shaped(body, read, url)
+        except UpstreamError:
+            self._count("server.upstream.unreadable")
+            return None
 
     async def _exchange(
         self, url: str, headers: Mapping[str, str], limit: int

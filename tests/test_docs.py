@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from metro_backend.api.routing import routes_of
 from metro_backend.api.surface import areas
-from metro_backend.settings import KEYS
+from metro_backend.keys import KEYS
 from tests.doubles.app import AppTestCase
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -229,6 +229,24 @@ class PortTests(SynchronousTestCase):
 class SweepTests(SynchronousTestCase):
     """Requests that drip."""
 
+    def test_behind_another_request(self) -> None:
+        """A request that came in one piece with the end of another is swept as well."""
+        clock: Any = Clock()
+        site = Site(Echo(), clock, uncounted)
+        channel = site.buildProtocol(None)
+        assert isinstance(channel, Channel)
+        transport: Any = StringTransport()
+        aborted: list[bool] = []
+        transport.abortConnection = lambda: aborted.append(True)
+        channel.makeConnection(transport)
+        whole = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        channel.dataReceived(whole + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n")
+        clock.advance(ARRIVAL + 1)
+        channel.dataReceived(b"x")
+        site.sweep()
+        self.assertEqual(aborted, [True])
+        channel.connectionLost()
+
     def test_slow_arrival(self) -> None:
         """A request that has not arrived after a minute is cut off, whatever still drips in."""
         clock: Any = Clock()

@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from metro_backend.settings import KEYS, Settings, SettingsError, load
+from metro_backend.keys import KEYS
+from metro_backend.settings import Settings, SettingsError, load
 
 JENKINS = "https://jenkins.example"
 
@@ -85,6 +86,9 @@ class RefusalTests(SynchronousTestCase):
             "MOSMETRO_MIRROR_QUOTA": "2 furlongs",
             "MOSMETRO_JENKINS_URL": "jenkins.example",
             "MOSMETRO_GITHUB_BETA": "perhaps",
+            "MOSMETRO_JENKINS_PRIVATE_BRANCHES": "",
+            "MOSMETRO_PUBLIC_URL": "https://x.example/a b",
+            "MOSMETRO_MIRROR_HOSTS": "https://cdn.example/x",
             "MOSMETRO_STATSD": "host:port",
             "MOSMETRO_TRUSTED_PROXIES": "somewhere",
             "MOSMETRO_LISTEN": " ",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from metro_backend import settings
+from metro_backend.keys import KEYS
 from metro_backend.tap import Options
 
 
@@ -26,7 +26,7 @@ class OptionsTests(SynchronousTestCase):
     def test_no_secret_is_an_option(self) -> None:
         """Every key but the secret ones is an option."""
         text = str(Options({}))
-        for key in settings.KEYS:
+        for key in KEYS:
             self.assertEqual(f"--{key.option}=" in text, not key.secret, key.name)
 
     def test_refusals(self) -> None:

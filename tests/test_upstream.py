@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import readBody
 
 from metro_backend.demo.faults import Cut, Fault, Hang, Html, Redirect, Refuse, Slow, Status
-from metro_backend.upstream import JSON_LIMIT, REDIRECTS, AllowedHosts, UpstreamError
+from metro_backend.hosts import AllowedHosts
+from metro_backend.upstream import JSON_LIMIT, REDIRECTS, UpstreamError
 from tests.doubles.world import BASE, PROJECT, RELEASES, WorldTestCase
 
 URL = f"{BASE}{RELEASES}"
@@ -132,6 +133,17 @@ class KeptTests(WorldTestCase):
             self.failure_of(upstream.json(BASE + self.build, anything, keep=100.0), UpstreamError)
         self.assertEqual(self.ask(keep=100.0)["number"], 438)
 
+    def test_damaged(self) -> None:
+        """What was kept and cannot be read any more is asked for again."""
+        first = self.ask(keep=100.0)
+        self.ask(revalidate=True)
+        store: Any = self.world.store
+        for key in list(store._entries):
+            self.successResultOf(Deferred.fromCoroutine(store.set(key, b'"x"\n{')))
+        self.assertEqual(self.ask(keep=100.0), first)
+        self.assertEqual(self.ask(revalidate=True), first)
+        self.assertEqual(self.world.stand_in.count(), 4)
+
 
 class RedirectTests(WorldTestCase):
     """Following redirects."""
@@ -206,6 +218,7 @@ class AllowedHostsTests(WorldTestCase):
         ):
             self.assertTrue(allowed.allow(f"https://{host}/x"), host)
         for host in (
+            "github.com:6379",
             "githubusercontent.com.evil.example",
             "evilgithub.com",
             "127.0.0.1",
@@ -213,6 +226,11 @@ class AllowedHostsTests(WorldTestCase):
             "",
         ):
             self.assertFalse(allowed.allow(f"https://{host}/x"), host)
+
+    def test_asset_hosts_by_https_only(self) -> None:
+        """A poisoned name would have to show a certificate."""
+        allowed = AllowedHosts.of("https://api.github.com")
+        self.assertFalse(allowed.allow("http://objects.githubusercontent.com/x"))
 
     def test_loopback(self) -> None:
         """Loopback is allowed by all its names where a source is configured there, else by none."""

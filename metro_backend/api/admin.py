@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from metro_backend.api.credentials import equal
 from metro_backend.api.questions import argument
 from metro_backend.api.responses import as_json, text
 from metro_backend.api.routing import route
@@ -18,12 +17,6 @@ from metro_backend.branches.model import Snapshot
 from metro_backend.server import Request
 
 REALM = "Login Required"
-
-
-def equal(given: str, expected: str) -> bool:
-    """Compare in a time that does not depend on where, or by how much, the two differ."""
-    left, right = (hashlib.sha256(text.encode()).digest() for text in (given, expected))
-    return hmac.compare_digest(left, right)
 
 
 class Inspection(Protocol):
@@ -54,6 +47,9 @@ class Admin:
         if not self._authorized(request):
             return _challenge(request)
         reset = argument(request, b"reset")
+        snapshot = self._catalogue.snapshot
+        if reset is not None and (snapshot is None or reset not in snapshot.branches):
+            return text(request, "404 no such branch\n", 404)
         outcome = await self._catalogue.refresh(reset=[reset] if reset else ())
         answer: dict[str, Any] = {
             "status": "failed" if outcome.failures else "success",

@@ -10,9 +10,9 @@ from metro_backend.api.delivery import Delivery
 from metro_backend.api.links import Links
 from metro_backend.api.questions import Questions, Unready, argument
 from metro_backend.api.rendered import Rendered
+from metro_backend.api.reporting import report
 from metro_backend.api.responses import HTML, body, empty, unavailable
 from metro_backend.api.routing import route
-from metro_backend.api.v1 import report
 from metro_backend.branches.catalogue import RETRY_AFTER
 from metro_backend.branches.model import Branch, Snapshot
 from metro_backend.server import Request

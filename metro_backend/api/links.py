@@ -5,27 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
+from urllib.parse import quote
 
 from twisted.internet.address import UNIXAddress
 
 from metro_backend.server import Request
 
+# One way only to match each character: a client must not choose how long this takes.
+_LABEL = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _HOST = re.compile(
-    r"(?=.{1,255}\Z)(?:\[[0-9A-Fa-f:.]{2,45}\]"
-    r"|[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62}\.?)*)(?::[0-9]{1,5})?\Z"
+    rf"(?:\[([0-9A-Fa-f:.]{{2,45}})\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::([0-9]{{1,5}}))?"
 )
-_LABEL_LIMIT = 63
 
 
 @lru_cache(maxsize=1024)
 def plausible_host(host: str) -> bool:
     """Tell whether a Host header may appear in a link (RFC 9110 §7.2, RFC 1123 §2.1)."""
-    if len(host) > 255 or _HOST.fullmatch(host) is None:
+    found = _HOST.fullmatch(host) if len(host) <= 255 else None
+    if found is None or int(found[2] or 80) > 65535:
         return False
-    return all(len(label) <= _LABEL_LIMIT for label in host.rpartition(":")[0].split(".")) and all(
-        len(label) <= _LABEL_LIMIT for label in host.split(".")
-    )
+    try:
+        return found[1] is None or bool(IPv6Address(found[1]))
+    except ValueError:
+        return False
+
+
+def release_link(base: str, filename: str) -> str:
+    """Return the link to a file of the mirror, below a base or prefix."""
+    return f"{base}/releases/{quote(filename, safe='')}"
 
 
 class Links:

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from werkzeug.exceptions import NotFound
 
-from metro_backend.api.admin import equal
+from metro_backend.api.credentials import equal
 from metro_backend.api.questions import argument
 from metro_backend.api.responses import as_json, text
 from metro_backend.api.routing import route

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
-from metro_backend.api.links import Links
+from metro_backend.api.links import Links, release_link
 from metro_backend.api.questions import Questions, Unready, argument
-from metro_backend.api.rendered import Rendered
+from metro_backend.api.rendered import Rendered, on_shelf
 from metro_backend.api.responses import HTML, body
 from metro_backend.api.routing import route
 from metro_backend.api.templating import CONTENT_SECURITY, template
-from metro_backend.api.v2 import on_shelf
 from metro_backend.branches.model import Branch, Snapshot
 from metro_backend.mirror.mirror import Mirror
 from metro_backend.server import Request
@@ -76,12 +75,12 @@ class Pages:
         except Unready:
             # People, and a balancer that asks whether anybody is here, get a page all the same.
             return body(request, self._page(None, "", language), HTML)
-        state = on_shelf(snapshot, self._mirror)
-        page = self._rendered.get(snapshot, f"{language} {self._links.base(request)} {state}")
+        variant = language, self._links.base(request), on_shelf(snapshot, self._mirror)
+        page = self._rendered.get(snapshot, variant)
         return self._questions.answer(request, snapshot, page, HTML)
 
-    def _render(self, snapshot: Snapshot, variant: str) -> bytes:
-        language, base, _ = variant.split(" ")
+    def _render(self, snapshot: Snapshot, variant: tuple[str, str, str]) -> bytes:
+        language, base, _ = variant
         return self._page(snapshot, base, language)
 
     def _page(self, snapshot: Snapshot | None, base: str, language: str) -> bytes:
@@ -105,7 +104,7 @@ class Pages:
             "by_build": branch.by_build,
             "description": branch.description,
             "message": branch.message,
-            "url": f"{base}/releases/{quote(artifact.filename, safe='')}",
+            "url": release_link(base, artifact.filename),
             "direct": artifact.url,
             "size": f"{size / 2**20:.1f} MiB" if size else None,
             "date": made.strftime("%Y-%m-%d") if made else None,

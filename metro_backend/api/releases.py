@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from metro_backend.api.delivery import Delivery
-from metro_backend.api.links import Links
+from metro_backend.api.links import Links, release_link
 from metro_backend.api.questions import Questions
 from metro_backend.api.responses import HTML, as_json, body, text
 from metro_backend.api.routing import route
@@ -42,7 +41,7 @@ class Releases:
                 "date": datetime.fromtimestamp(each.modified, UTC).date().isoformat(),
                 "current": each.current,
                 "stored": each.stored,
-                "url": f"{base}/releases/{quote(each.name, safe='')}",
+                "url": release_link(base, each.name),
             }
             for each in self._mirror.listing()
         ]

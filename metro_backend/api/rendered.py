@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from metro_backend.api.responses import etag_of
 from metro_backend.branches.model import Snapshot
+from metro_backend.mirror.mirror import Mirror
+
+Variant = TypeVar("Variant", bound=Hashable)
 
 BASES = 64
 """Renderings that are kept: the base is the client's choice, so their number is bounded."""
@@ -21,16 +25,16 @@ class Page:
     etag: bytes
 
 
-class Rendered:
+class Rendered(Generic[Variant]):
     """Renders each (snapshot, variant) once; a variant is what else the bytes depend on."""
 
-    def __init__(self, render: Callable[[Snapshot, str], bytes]) -> None:
+    def __init__(self, render: Callable[[Snapshot, Variant], bytes]) -> None:
         """Take the function that makes the bytes."""
         self._render = render
         self._snapshot: Snapshot | None = None
-        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._pages: OrderedDict[Variant, Page] = OrderedDict()
 
-    def get(self, snapshot: Snapshot, variant: str) -> Page:
+    def get(self, snapshot: Snapshot, variant: Variant) -> Page:
         """Return the ready answer, rendering it if it is not there."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
@@ -42,3 +46,9 @@ class Rendered:
             if len(self._pages) > BASES:
                 self._pages.popitem(last=False)
         return page
+
+
+def on_shelf(snapshot: Snapshot, mirror: Mirror) -> str:
+    """Tell one state of the shelf from another, as far as answers about branches show it."""
+    artifacts = (branch.artifact for branch in snapshot.branches.values())
+    return "".join((mirror.sha256(artifact) or "-")[:8] for artifact in artifacts)

@@ -6,8 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from twisted.web import http
-
+from metro_backend.mirror.ranges import listed
 from metro_backend.server import Request
 
 JSON = b"application/json"
@@ -49,8 +48,10 @@ def as_json(request: Request, value: Any, code: int = 200) -> bytes:
 def stable(request: Request, content: bytes, etag: bytes, content_type: bytes) -> bytes:
     """Answer with bytes that have an ETag, or with 304 (RFC 9110 §13.1.2)."""
     request.setHeader(b"Cache-Control", b"no-cache")
-    if request.setETag(etag) is http.CACHED:
-        return empty(request, request.code)
+    request.setHeader(b"ETag", etag)
+    known = request.requestHeaders.getRawHeaders(b"If-None-Match")
+    if known is not None and request.method in (b"GET", b"HEAD") and listed(known, etag, weak=True):
+        return empty(request, 304)
     return body(request, content, content_type)
 
 

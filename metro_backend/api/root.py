@@ -52,7 +52,9 @@ class Root(Resource):
         reason = _objection(request)
         if reason is not None:
             self._count("server.http.bad_request")
-            return text(request, f"400 {reason}\n", 400)
+            content = text(request, f"400 {reason}\n", 400)
+            # Twisted would log the whole address of a HEAD that is answered with a body.
+            return b"" if request.method == b"HEAD" else content
         return self._routes.render(request)
 
 

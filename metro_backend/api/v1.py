@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from metro_backend.api.delivery import Delivery
 from metro_backend.api.download_page import download_page
-from metro_backend.api.links import Links
+from metro_backend.api.links import Links, release_link
 from metro_backend.api.questions import PATIENCE, Questions, Unready, argument
 from metro_backend.api.rendered import Rendered
+from metro_backend.api.reporting import report
 from metro_backend.api.responses import HTML, JSON, body, empty, text
 from metro_backend.api.routing import route
 from metro_backend.branches.model import Artifact, Branch, Snapshot
@@ -29,7 +30,7 @@ def render_v1(snapshot: Snapshot, base: str) -> bytes:
                 **fields(branch),
                 "name": branch.name,
                 "url": f"{base}/api/v1/download.php?branch={quote(name, safe='')}",
-                "cached_url": f"{base}/releases/{quote(branch.artifact.filename, safe='')}",
+                "cached_url": release_link(base, branch.artifact.filename),
                 "direct_url": branch.artifact.url,
             }
             for name, branch in snapshot.branches.items()
@@ -95,7 +96,7 @@ class V1:
         request.setHeader(b"Vary", b"Accept, User-Agent")
         if wants_page(request):
             request.setHeader(b"Cache-Control", b"no-store")
-            path = f"{self._links.near(request)}/releases/{quote(artifact.filename, safe='')}"
+            path = release_link(self._links.near(request), artifact.filename)
             return body(request, download_page(path), HTML)
         return await self._delivery.send_newest(request, artifact)
 
@@ -124,12 +125,3 @@ def wants_page(request: Request) -> bool:
     if b"DownloadManager" in agent or agent.startswith(b"Dalvik"):
         return False
     return b"text/html" in (request.getHeader(b"accept") or b"").lower()
-
-
-def report(request: Request, statistics: Statistics, era: Era) -> None:
-    """Count the request's body as a report; whatever it holds, the phone has its answer."""
-    assert request.content is not None
-    host = (request.getHeader(b"host") or b"").decode("latin-1")
-    # The first apps put their report into the query of a GET.
-    query = request.uri.partition(b"?")[2]
-    statistics.report(era, request.content.read() or query, host)

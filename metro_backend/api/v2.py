@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 from metro_backend.api.delivery import Delivery
-from metro_backend.api.links import Links
+from metro_backend.api.links import Links, release_link
 from metro_backend.api.questions import Questions
-from metro_backend.api.rendered import Rendered
+from metro_backend.api.rendered import Rendered, on_shelf
+from metro_backend.api.reporting import report
 from metro_backend.api.responses import HTML, JSON, empty, text
 from metro_backend.api.routing import route
-from metro_backend.api.v1 import report
 from metro_backend.branches.model import Artifact, Snapshot, SourceState
 from metro_backend.mirror.mirror import Mirror
 from metro_backend.server import Request
@@ -57,12 +56,12 @@ class V2:
     async def branches(self, request: Request) -> bytes:
         """Tell new clients what is newest, and how each source is doing."""
         snapshot = await self._questions.snapshot()
-        variant = f"{self._links.base(request)} {on_shelf(snapshot, self._mirror)}"
+        variant = self._links.base(request), on_shelf(snapshot, self._mirror)
         page = self._rendered.get(snapshot, variant)
         return self._questions.answer(request, snapshot, page, JSON)
 
-    def _render(self, snapshot: Snapshot, variant: str) -> bytes:
-        base = variant.partition(" ")[0]
+    def _render(self, snapshot: Snapshot, variant: tuple[str, str]) -> bytes:
+        base, _ = variant
         value = {
             "updated_at": snapshot.changed_at,
             "sources": {name: _source(state) for name, state in snapshot.sources.items()},
@@ -88,14 +87,8 @@ class V2:
             "filename": artifact.filename,
             "size": self._mirror.size(artifact),
             "sha256": self._mirror.sha256(artifact),
-            "urls": [f"{base}/releases/{quote(artifact.filename, safe='')}", artifact.url],
+            "urls": [release_link(base, artifact.filename), artifact.url],
         }
-
-
-def on_shelf(snapshot: Snapshot, mirror: Mirror) -> str:
-    """Tell one state of the shelf from another, as far as answers about branches show it."""
-    artifacts = (branch.artifact for branch in snapshot.branches.values())
-    return "".join((mirror.sha256(artifact) or "-")[:8] for artifact in artifacts)
 
 
 def _source(state: SourceState) -> dict[str, Any]:

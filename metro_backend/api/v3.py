@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from metro_backend.api.reporting import report
 from metro_backend.api.responses import HTML, empty
 from metro_backend.api.routing import route
-from metro_backend.api.v1 import report
 from metro_backend.server import Request
 from metro_backend.stats.reports import Era
 from metro_backend.stats.statistics import Statistics

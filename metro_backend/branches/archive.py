@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from twisted.logger import Logger
 
 from metro_backend.branches.model import Snapshot
 from metro_backend.counting import Counting
+from metro_backend.durable import replace_file
 from metro_backend.store import Lock, Store
 
 TOPIC = "snapshot"
@@ -78,15 +78,9 @@ class Archive:
         await self._store.set("snapshot:taken", _taken(snapshot))
 
     def _write(self, snapshot: Snapshot) -> None:
-        # A name of its own: several instances may share the directory.
-        part = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as out:
-                out.write(_encode(snapshot))
-                out.flush()
-                os.fsync(out.fileno())
-            part.replace(self._file)
+            replace_file(self._file, _encode(snapshot))
         except OSError as error:
             self._count("server.archive.unwritable")
             self._log.error("{file} cannot be written: {error}", file=self._file, error=error)

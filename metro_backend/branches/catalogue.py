@@ -19,13 +19,14 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from metro_backend.branches.archive import Archive
-from metro_backend.branches.merge import Rules, held_back, merge, new_builds, settle
+from metro_backend.branches.merge import Rules, held_back, merge, never_lower, new_builds, settle
 from metro_backend.branches.model import Artifact, Branch, Snapshot, SourceState
 from metro_backend.branches.orders import Order, Orders, Outcome
 from metro_backend.branches.schedule import Schedule
 from metro_backend.branches.source import Reading, Source, SourceError, together
 from metro_backend.counting import Counting
 from metro_backend.store import Lock
+from metro_backend.waiting import Waiters
 
 LOCK_SECONDS = 60.0
 """When the lock of a dead instance frees itself. A refresh that takes longer may be doubled."""
@@ -84,7 +85,7 @@ class Catalogue(Service):
         self._schedules = {name: Schedule(ttl=ttl, spread=spread) for name in self._sources}
         self._orders = Orders(clock, self._carry_out)
         self._timer: IDelayedCall | None = None
-        self._first: list[Deferred[None]] = []
+        self._first = Waiters(clock)
         self._listeners: list[Callable[[Snapshot], None]] = []
         self.snapshot: Snapshot | None = None
 
@@ -97,17 +98,7 @@ class Catalogue(Service):
     async def first(self, seconds: float) -> Snapshot | None:
         """Return the snapshot, waiting for the very first one for at most so many seconds."""
         if self.snapshot is None:
-            waiter: Deferred[None] = Deferred(lambda d: self._first.remove(d))
-            self._first.append(waiter)
-            timeout = self._clock.callLater(seconds, waiter.cancel)
-            try:
-                await waiter
-            except CancelledError:
-                if timeout.active():
-                    timeout.cancel()
-                    raise
-            else:
-                timeout.cancel()
+            await self._first.wait(seconds)
         return self.snapshot
 
     def refresh(self, reset: Collection[str] = ()) -> Deferred[Outcome]:
@@ -173,7 +164,10 @@ class Catalogue(Service):
         )
 
     async def _take_newer(self) -> None:
-        self._adopt(await self._archive.newer(self.snapshot))
+        foreign = await self._archive.newer(self.snapshot)
+        if foreign is not None and self.snapshot is not None:
+            foreign = self._remerged(never_lower(foreign, self.snapshot))
+        self._adopt(foreign)
 
     def _due(self) -> list[str]:
         now = self._clock.seconds()
@@ -232,24 +226,27 @@ class Catalogue(Service):
                 failures[name] = error
 
         await together(Deferred.fromCoroutine(ask(name, branch)) for name, branch in wanted.items())
-        await self._publish()
+        await self._publish(order.reset)
         return failures
 
     async def _ask(self, name: str, branch: str | None, reset: Collection[str]) -> str | None:
         """Ask one source; return why it failed, or None."""
-        source, state, schedule = self._sources[name], self._states.get(name), self._schedules[name]
-        previous = state.branches if state else {}
+        source, schedule = self._sources[name], self._schedules[name]
+        known = self._branches_of(name)
         error: str | None
         retry_after: float | None
         try:
-            reading = await self._read(source, previous, branch)
-            branches, notes = settle(source, reading, previous, reset)
+            reading = await self._read(source, known, branch)
+            # Another instance's newer list may have come meanwhile, and counts here.
+            branches, notes = settle(source, reading, self._branches_of(name), reset)
             error, retry_after = reading.partial, reading.retry_after
         except SourceError as failed:
             error, retry_after = failed.reason, failed.retry_after
+            state = self._states.get(name)
             if state is not None:
                 self._states[name] = replace(state, error=error, failed_at=self._now())
         else:
+            state = self._states.get(name)
             if state is not None and branch is not None and error is None:
                 # One branch says nothing of how the others are.
                 self._states[name] = replace(state, branches=branches)
@@ -270,6 +267,10 @@ class Catalogue(Service):
         self._log.warn("{name} failed: {error}", name=name, error=error)
         return error
 
+    def _branches_of(self, name: str) -> Mapping[str, Branch]:
+        state = self._states.get(name)
+        return state.branches if state else {}
+
     async def _read(
         self, source: Source, previous: Mapping[str, Branch], branch: str | None
     ) -> Reading:
@@ -279,14 +280,13 @@ class Catalogue(Service):
         except TimeoutError:
             raise SourceError(f"no complete answer within {READ_DEADLINE:g} s") from None
 
-    async def _publish(self) -> None:
+    async def _publish(self, reset: Collection[str]) -> None:
         """Make a snapshot of what is known, if it is complete, and let everybody have it."""
         if set(self._states) != set(self._sources):
             return
-        before = self.snapshot
-        if before is not None:
-            await self._hold_back_bad_builds(before)
-        states = dict(self._states)
+        if self.snapshot is not None:
+            await self._hold_back_bad_builds(self.snapshot)
+        before, states = self.snapshot, dict(self._states)
         branches, beta = merge(states, self._rules)
         changed = before is None or dict(before.branches) != branches or before.beta != beta
         now = self._now()
@@ -296,6 +296,7 @@ class Catalogue(Service):
             sources=states,
             changed_at=int(now) if changed or before is None else before.changed_at,
             taken_at=now,
+            resets={**(before.resets if before else {}), **dict.fromkeys(reset, now)},
         )
         self._adopt(snapshot)
         await self._archive.save(snapshot)
@@ -310,14 +311,15 @@ class Catalogue(Service):
         new = new_builds(self._states, before)
         bad = await self._prepare([branch.artifact for branch in new]) if new else ()
         for branch in new:
-            if branch.artifact.filename in bad:
-                source = branch.artifact.source
-                self._states[source] = held_back(
-                    self._states[source], branch, before.sources[source]
-                )
+            source = branch.artifact.source
+            state = self._states[source]
+            # While it was fetched, another instance's list may have taken its place.
+            if branch.artifact.filename in bad and state.branches.get(branch.name) is branch:
+                assert self.snapshot is not None
+                self._states[source] = held_back(state, branch, self.snapshot.sources[source])
 
     def _remerged(self, snapshot: Snapshot | None) -> Snapshot | None:
-        """Apply today's rules to a list that was made under those of an earlier start."""
+        """Apply our rules to a list that was made under others, or whose sources were mended."""
         if snapshot is None or set(snapshot.sources) != set(self._sources):
             return None
         branches, beta = merge(snapshot.sources, self._rules)
@@ -337,9 +339,7 @@ class Catalogue(Service):
                 self._schedules[name].succeeded(self._clock.seconds() - age)
         self._states = dict(snapshot.sources)
         self.snapshot = snapshot
-        first, self._first = self._first, []
-        for waiter in first:
-            waiter.callback(None)
+        self._first.fire()
         for listener in self._listeners:
             try:
                 listener(snapshot)

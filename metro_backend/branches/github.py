@@ -111,7 +111,8 @@ class GitHubReleases:
             for raw in releases:
                 release = usable(raw)
                 if isinstance(release, str):
-                    notes[f"release {str(raw.get('tag_name'))[:40]}"] = f"passed over: {release}"
+                    tag = text(raw.get("tag_name")) or "without a tag"
+                    notes[f"release {tag[:40]}"] = f"passed over: {release}"
                     continue
                 newest = newest or release
                 if not release.prerelease:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 PARALLEL = 4
 """Calls to Jenkins at once."""
 
+YEAR_10000 = 253_402_300_800_000
+"""Milliseconds of UTC Unix time that no calendar shows any more."""
+
 WALK = 10
 """Builds that are walked back at most in search of a commit message."""
 
@@ -75,7 +78,8 @@ def read_project(value: Any) -> list[tuple[str, bool]]:
         name = item(job, "name", str, "job")
         color = job.get("color")
         # A folder has no colour, and no builds either.
-        if 0 < len(name) <= NAME_LIMIT and isinstance(color, str):
+        usable = 0 < len(name) <= NAME_LIMIT and text(name) == name
+        if usable and isinstance(color, str):
             found.append((name, not color.startswith("disabled")))
     if not found:
         raise ValueError("the project lists no jobs")
@@ -320,7 +324,7 @@ def basic_auth(user: str, token: str) -> dict[str, str]:
 
 def _milliseconds(value: Any) -> int:
     found = value.get("timestamp") if isinstance(value, dict) else None
-    return found if isinstance(found, int) and 0 <= found < 2**53 else 0
+    return found if isinstance(found, int) and 0 <= found < YEAR_10000 else 0
 
 
 def _commits(value: Mapping[str, Any]) -> list[str]:

@@ -105,3 +105,24 @@ def held_back(state: SourceState, branch: Branch, before: SourceState) -> Source
         branches[branch.name] = last
     note = f"{branch.number} is held back: its file is not what the source says it is"
     return replace(state, branches=branches, notes={**state.notes, branch.name: note})
+
+
+def never_lower(foreign: Snapshot, ours: Snapshot) -> Snapshot:
+    """Return another instance's list with no number below ours, unless an admin reset it since.
+
+    An instance that starts with an empty disk has never seen the higher ones.
+    """
+    states = dict(foreign.sources)
+    for source, state in foreign.sources.items():
+        known = ours.sources[source].branches if source in ours.sources else {}
+        kept = {
+            name: known[name]
+            for name, branch in state.branches.items()
+            if name in known
+            and known[name].by_build == branch.by_build
+            and known[name].number > branch.number
+            and foreign.resets.get(name, 0.0) <= ours.taken_at
+        }
+        if kept:
+            states[source] = replace(state, branches={**state.branches, **kept})
+    return replace(foreign, sources=states)

@@ -56,7 +56,15 @@ class Artifact:
     @cached_property
     def identity(self) -> str:
         """64 hex digits that are the same on every instance, for ever, cold or warm."""
-        parts = (self.source, self.url, self.stamp, str(self.size), str(self.digest))
+        # The name is part of it: `beta` may be the same upload as `play`, under its own name.
+        parts = (
+            self.source,
+            self.filename,
+            self.url,
+            self.stamp,
+            str(self.size),
+            str(self.digest),
+        )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @property
@@ -196,10 +204,13 @@ class Snapshot:
     """UTC Unix time at which `branches` last changed."""
     taken_at: float
     """UTC Unix time at which this snapshot was made: the later one wins between instances."""
+    resets: Mapping[str, float] = field(default_factory=dict)
+    """Per branch whose number an admin let go down, when that was."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "branches", _frozen(self.branches))
         object.__setattr__(self, "sources", _frozen(self.sources))
+        object.__setattr__(self, "resets", _frozen(self.resets))
 
     def find(self, name: str) -> Branch | None:
         """Find a branch by its key or by the decoded form of it (``feature/x``)."""
@@ -228,6 +239,7 @@ class Snapshot:
             "sources": {name: state.as_json() for name, state in self.sources.items()},
             "changed_at": self.changed_at,
             "taken_at": self.taken_at,
+            "resets": dict(self.resets),
         }
 
     @classmethod
@@ -242,6 +254,7 @@ class Snapshot:
             sources={k: SourceState.from_json(v) for k, v in _table(value, "sources").items()},
             changed_at=_number(value, "changed_at"),
             taken_at=_seconds(value, "taken_at"),
+            resets={k: _seconds(_table(value, "resets"), k) for k in _table(value, "resets")},
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -12,6 +12,7 @@ from metro_backend.branches.github import GitHubReleases, asset_artifact, packag
 from metro_backend.branches.model import Artifact, published_filename
 from metro_backend.branches.source import java_int
 from metro_backend.upstream import UpstreamError
+from metro_backend.waiting import Waiters
 
 AGE = 3 * 3600.0
 """Seconds for which a list of the module's releases is good enough (contract §1.2)."""
@@ -41,7 +42,7 @@ class Module:
         self._changed = changed
         self._due_at = float("-inf")
         self._asking = False
-        self._waiters: list[Deferred[None]] = []
+        self._waiters = Waiters(clock)
 
     def artifacts(self) -> Mapping[str, Artifact]:
         """Return the file by its name, if there is one."""
@@ -55,17 +56,7 @@ class Module:
                 lambda failure: self._log.failure("asking for the module", failure)
             )
         if self.artifact is None and self._asking:
-            waiter: Deferred[None] = Deferred(lambda d: self._waiters.remove(d))
-            self._waiters.append(waiter)
-            timer = self._clock.callLater(patience, waiter.cancel)
-            try:
-                await waiter
-            except CancelledError:
-                if timer.active():
-                    timer.cancel()
-                    raise
-            else:
-                timer.cancel()
+            await self._waiters.wait(patience)
         return self.artifact
 
     async def _ask(self) -> None:
@@ -80,9 +71,7 @@ class Module:
             self._log.warn("{name}: {error}", name=self.name, error=error)
         finally:
             self._asking = False
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                waiter.callback(None)
+            self._waiters.fire()
 
     def _choose(self, releases: list[Mapping[str, object]]) -> Artifact | None:
         for release in releases:

@@ -61,10 +61,17 @@ class Source(Protocol):
 
 
 async def together(work: Iterable[Deferred[None]]) -> None:
-    """Await all of them. Raises what the first failing one raised; cancels all when cancelled."""
+    """Await all of them. If one fails, or this is cancelled, the others are cancelled as well.
+
+    Raises:
+        Exception: what the first failing one raised.
+    """
+    running = list(work)
     try:
-        await gatherResults(list(work), consumeErrors=True)
+        await gatherResults(running, consumeErrors=True)
     except FirstError as error:
+        for each in running:
+            each.cancel()
         error.subFailure.raiseException()
 
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from metro_backend.durable import flush_directory
 from metro_backend.mirror.holding import OpenFile
-from metro_backend.mirror.index import flush_directory
 from metro_backend.mirror.part import Part, remove_abandoned
 
 

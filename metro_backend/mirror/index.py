@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from metro_backend.branches.model import Artifact
+from metro_backend.durable import replace_file
 
 REMEMBERED = 500
 """Builds whose digest is remembered beyond their eviction."""
@@ -124,7 +124,7 @@ class Index:
     def write(self, entry: Entry, used_at: float) -> None:
         """Put an entry in place of the one before, at once and durably. Raises OSError."""
         content = json.dumps(entry.as_json(), ensure_ascii=False).encode()
-        _replace(self._path(entry.identity), content, used_at)
+        replace_file(self._path(entry.identity), content, used_at)
 
     def touch(self, identity: str, used_at: float) -> None:
         """Record a use. Raises OSError."""
@@ -139,7 +139,7 @@ class Index:
 
     def remember(self, identity: str, sha256: str) -> None:
         """Keep a build's digest beyond its eviction. Raises OSError."""
-        _replace(self._known / identity, sha256.encode("ascii"), None)
+        replace_file(self._known / identity, sha256.encode("ascii"), None)
 
     def recall(self, identity: str) -> str | None:
         """Return a build's digest if it was ever on the shelf and is not forgotten."""
@@ -169,28 +169,3 @@ class Index:
 
     def _path(self, identity: str) -> Path:
         return self._entries / f"{identity}.json"
-
-
-def _replace(path: Path, content: bytes, modified: float | None) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            if modified is not None:
-                os.utime(file.fileno(), (modified, modified))
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    flush_directory(path.parent)
-
-
-def flush_directory(directory: Path) -> None:
-    """Make the names in a directory durable. Raises OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

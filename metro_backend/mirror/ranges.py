@@ -53,7 +53,7 @@ def precondition(headers: Headers, etag: bytes, modified: int) -> int | None:
     """Return 304 or 412 if the request's conditions ask for it (order of RFC 9110 §13.2.2)."""
     match = headers.getRawHeaders(b"If-Match")
     if match is not None:
-        if not _listed(match, etag, weak=False):
+        if not listed(match, etag, weak=False):
             return 412
     else:
         unmodified = _date(headers, b"If-Unmodified-Since")
@@ -61,12 +61,12 @@ def precondition(headers: Headers, etag: bytes, modified: int) -> int | None:
             return 412
     none_match = headers.getRawHeaders(b"If-None-Match")
     if none_match is not None:
-        return 304 if _listed(none_match, etag, weak=True) else None
+        return 304 if listed(none_match, etag, weak=True) else None
     since = _date(headers, b"If-Modified-Since")
     return 304 if since is not None and modified <= since else None
 
 
-def _listed(lines: Sequence[bytes], etag: bytes, *, weak: bool) -> bool:
+def listed(lines: Sequence[bytes], etag: bytes, *, weak: bool) -> bool:
     """Tell whether the field lists the ETag or is ``*``; reads up to the first malformed member."""
     field = b",".join(lines)
     if field.strip(b" \t") == b"*":

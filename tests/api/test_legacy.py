@@ -68,6 +68,24 @@ class UpdateTests(AppTestCase):
         unknown = self.ask("GET", "/update.php?download=no")
         self.assertEqual((unknown.code, unknown.body), (404, b""))
 
+    def test_beta_that_is_play(self) -> None:
+        """Where nothing is newer than play, beta is the same upload under its own name."""
+        releases = self.world.stand_in.github.releases
+        releases[:] = [each for each in releases if each.tag != "78"]
+        self.app.start()
+        play = self.ask("GET", "/update.php?download=play")
+        beta = self.ask("GET", "/update.php?download=beta")
+        self.assertEqual(beta.body, play.body)
+        self.assertIn("MosMetro-beta-v77.apk", beta.header("Content-Disposition") or "")
+        self.assertIn("MosMetro-play-v77.apk", play.header("Content-Disposition") or "")
+        counters = self.app.counters()
+        self.assertEqual((counters["update.beta.77"], counters["update.play.77"]), (1, 1))
+        self.world.stand_in.github.add_release("90")
+        self.app.catalogue.refresh()
+        self.app.pass_time(2)
+        for name in ("beta", "play"):
+            self.assertEqual(self.ask("GET", f"/releases/MosMetro-{name}-v77.apk").code, 200)
+
     def test_debug_is_gone(self) -> None:
         """The old dump of the server's insides is not restored."""
         self.app.start()

@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
+from zope.interface import implementer
 
 from metro_backend.api.links import Links, plausible_host
 from metro_backend.api.routing import routes_of
@@ -273,6 +275,33 @@ class HostTests(AppTestCase):
             self.assertFalse(plausible_host(host), host)
         for host in ('x"y', "a b", "<script>", "a" * 64 + ".example"):
             self.assertEqual(self.asked(host).code, 400, host)
+
+    def test_any_length(self) -> None:
+        """A client cannot choose how long the check takes."""
+        for host in ("a" * 255, "a" * 60 + "!", "a." * 127 + "!", "-" * 255, "[" + ":" * 254):
+            plausible_host(host)
+
+    def test_hosts_that_klein_stumbles_over(self) -> None:
+        """Empty labels and addresses that are none are refused here, not by an exception later."""
+        self.app.start()
+        for host in ("x..y", "a..", "[....]", "[::1]:99999", "x:0123456"):
+            self.assertEqual(self.asked(host).code, 400, host)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_refused_head_is_not_logged(self) -> None:
+        """A refused HEAD leaves no address, and no token in it, in the log."""
+        self.app.start()
+        seen: list[str] = []
+
+        @implementer(ILogObserver)
+        def see(event: LogEvent) -> None:
+            seen.append(str(event))
+
+        globalLogPublisher.addObserver(see)
+        self.addCleanup(globalLogPublisher.removeObserver, see)
+        reply = self.ask("HEAD", "/api/notify/jenkins?token=hush", Host="a b")
+        self.assertEqual((reply.code, reply.body), (400, b""))
+        self.assertNotIn("hush", "".join(seen))
 
     @given(st.text(max_size=40))
     @hypothesis_settings(deadline=None)

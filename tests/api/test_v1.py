@@ -72,6 +72,15 @@ class BranchesTests(AppTestCase):
         self.assertEqual(self.ask("GET", "/api/v1/branches.php").header("Age"), "100")
         self.assertIsNotNone(self.ask("GET", "/api/v1/branches.php").header("Last-Modified"))
 
+    def test_known_among_others(self) -> None:
+        """The ETag is found in a list, and as a weak one (RFC 9110 §13.1.2)."""
+        self.app.start()
+        tag = self.ask("GET", "/api/v1/branches.php").header("ETag")
+        for value in (f"W/{tag}", f'"x", {tag}', f'{tag}, "y"', "*"):
+            reply = self.ask("GET", "/api/v1/branches.php", If_None_Match=value)
+            self.assertEqual((reply.code, reply.body), (304, b""), value)
+        self.assertEqual(self.ask("GET", "/api/v1/branches.php", If_None_Match='"x"').code, 200)
+
     def test_head(self) -> None:
         """HEAD has the same headers and no body."""
         self.app.start()

@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from metro_backend.branches.archive import Archive
 from metro_backend.branches.catalogue import POLL, Catalogue
 from metro_backend.branches.model import Snapshot
 from metro_backend.branches.orders import Outcome
@@ -25,6 +26,7 @@ from metro_backend.demo.faults import (
     Slow,
     Status,
 )
+from metro_backend.store.embedded import EmbeddedStore
 from tests.doubles.world import PROJECT, RELEASES, World, WorldTestCase
 
 FAULTS: dict[str, Fault] = {
@@ -398,6 +400,70 @@ class InstancesTests(WorldTestCase):
         self.assertEqual(other.snapshot.branches["master"].build, build.number)
         self.world.pass_time(60)
         self.assertEqual(self.world.stand_in.count(), 0)
+        for catalogue in (one, other):
+            catalogue.stopService()
+
+    def test_numbers_never_go_down_between_instances(self) -> None:
+        """An instance that has never seen a number does not lower it for the others."""
+        one, _ = self.world.warm()
+        job = self.world.stand_in.jenkins.job("master")
+        job.builds.clear()
+        job.add_build("x")
+        store, directory = self.world.store, self.world.directory
+        # Another one starts with an empty disk, while the store is away.
+        self.world.store = EmbeddedStore(self.world.clock)
+        self.world.directory = directory / "other"
+        other = self.world.started()
+        assert other.snapshot is not None
+        self.assertEqual(other.snapshot.branches["master"].build, 1)
+        self.successResultOf(
+            Deferred.fromCoroutine(Archive(directory, store, self.world.count).save(other.snapshot))
+        )
+        self.world.pass_time(POLL + 1)
+        assert one.snapshot is not None
+        self.assertEqual(one.snapshot.branches["master"].build, 438)
+        for catalogue in (one, other):
+            catalogue.stopService()
+
+    def test_reset_reaches_all(self) -> None:
+        """A number that an admin lets go down goes down everywhere."""
+        one, _ = self.world.warm()
+        other = self.world.started()
+        job = self.world.stand_in.jenkins.job("master")
+        job.builds.clear()
+        job.add_build("x")
+        self.world.pass_time(2)
+        demand = one.refresh(["master"])
+        self.world.pass_time(2)
+        self.successResultOf(demand)
+        for catalogue in (one, other):
+            assert catalogue.snapshot is not None
+            self.assertEqual(catalogue.snapshot.branches["master"].build, 1)
+            catalogue.stopService()
+
+    def test_newer_list_during_a_refresh(self) -> None:
+        """A late answer does not undo what another instance has published meanwhile."""
+        one, _ = self.world.warm()
+        self.world.pass_time(2)
+        job = self.world.stand_in.jenkins.job("master")
+        five = job.add_build("five")
+        self.world.stand_in.faults.set(f"{PROJECT}/job/play/api/json", Hang(), times=1)
+        late = one.refresh()
+        self.world.pass_time(1)
+        six = job.add_build("six")
+        self.assertGreater(six.number, five.number)
+        store, self.world.store = self.world.store, EmbeddedStore(self.world.clock)
+        directory, self.world.directory = self.world.directory, self.world.directory / "other"
+        other = self.world.started()
+        assert other.snapshot is not None
+        self.assertEqual(other.snapshot.branches["master"].build, six.number)
+        self.successResultOf(
+            Deferred.fromCoroutine(Archive(directory, store, self.world.count).save(other.snapshot))
+        )
+        self.world.pass_time(15)
+        self.successResultOf(late)
+        assert one.snapshot is not None
+        self.assertEqual(one.snapshot.branches["master"].build, six.number)
         for catalogue in (one, other):
             catalogue.stopService()
 

@@ -171,6 +171,14 @@ class FaultTests(WorldTestCase):
         error = self.failure_of(self.world.jenkins().read({}), SourceError)
         self.assertIn("500", str(error))
 
+    def test_odd_values(self) -> None:
+        """A name that is no text, and a build from another age, spoil nothing."""
+        names = ("bad\ud800", "good", "x" * 500, "")
+        value = {"jobs": [{"name": name, "color": "blue"} for name in names]}
+        self.assertEqual(read_project(value), [("good", True)])
+        build = {"number": 1, "timestamp": 10**15}
+        self.assertEqual(read_job({"lastSuccessfulBuild": build}).timestamp, 0)
+
     def test_no_project(self) -> None:
         """A project page that is no list of jobs is an error."""
         for fault in (Status(404), Html(), Status(200, body="{}"), Status(200, body='{"jobs":[]}')):

@@ -20,9 +20,10 @@ from metro_backend.branches.merge import Rules
 from metro_backend.branches.model import Artifact, Snapshot
 from metro_backend.branches.source import Source
 from metro_backend.demo.standin import StandIn
+from metro_backend.hosts import AllowedHosts
 from metro_backend.store import Store
 from metro_backend.store.embedded import EmbeddedStore
-from metro_backend.upstream import AllowedHosts, Upstream
+from metro_backend.upstream import Upstream
 
 BASE = "http://127.0.0.1:8001"
 START = 1_670_000_000.0

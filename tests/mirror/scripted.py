@@ -22,11 +22,12 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 from zope.interface import implementer
 
 from metro_backend.branches.model import Artifact
+from metro_backend.hosts import AllowedHosts
 from metro_backend.mirror.holding import Holding
 from metro_backend.mirror.mirror import Mirror
 from metro_backend.mirror.shelf import InThread, Shelf
 from metro_backend.store.embedded import EmbeddedStore
-from metro_backend.upstream import AllowedHosts, Upstream
+from metro_backend.upstream import Upstream
 
 NOW = 1_700_000_000.0
 """UTC Unix time at which tests begin."""
