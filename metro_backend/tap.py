@@ -119,7 +119,7 @@ def parts(chosen: Settings, reactor: Any) -> list[IService]:
     catalogue = Catalogue(
         clock=reactor,
         sources=_sources(chosen, upstream, jenkins_headers),
-        archive=Archive(chosen.state_dir, store, count),
+        archive=Archive(chosen.state_dir, store, count, reactor),
         rules=Rules(stable=chosen.branches_stable, publish_beta=chosen.github_beta),
         ttl=chosen.branches_ttl,
         count=count,

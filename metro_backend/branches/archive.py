@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from metro_backend.branches.model import Snapshot
 from metro_backend.counting import Counting
 from metro_backend.durable import replace_file
+from metro_backend.log import Brake
 from metro_backend.store import Lock, Store
 
 TOPIC = "snapshot"
@@ -21,8 +23,9 @@ class Archive:
 
     _log = Logger()
 
-    def __init__(self, directory: Path, store: Store, count: Counting) -> None:
+    def __init__(self, directory: Path, store: Store, count: Counting, clock: IReactorTime) -> None:
         """Take this instance's state directory and the store of all instances."""
+        self._brake = Brake(self._log, clock)
         self._file = directory / "snapshot.json"
         self._store = store
         self._count = count
@@ -39,20 +42,23 @@ class Archive:
             return None
 
     async def newer(self, than: Snapshot | None) -> Snapshot | None:
-        """Return the store's list if it is newer; give ours to a store that has lost it."""
-        taken = await self._store.get("snapshot:taken")
-        if taken is None:
-            if than is not None and self._store.available:
-                await self._share(than)
-            return None
+        """Return the store's list if it is newer, and give ours to the store if that is.
+
+        It is when the store has lost everything, or was away when ours was saved.
+        """
         try:
-            if than is not None and float(taken) <= than.taken_at:
+            taken = await self._store.get("snapshot:taken")
+            known = float("-inf") if taken is None else float(taken)
+            if than is not None and known <= than.taken_at:
+                if known < than.taken_at and self._store.available:
+                    await self._share(than)
                 return None
-            body = await self._store.get("snapshot")
+            body = None if taken is None else await self._store.get("snapshot")
             snapshot = None if body is None else _decode(body)
         except ValueError as error:
             self._count("server.archive.unreadable")
-            self._log.error("the store's list cannot be read: {error}", error=error)
+            reason = str(error)
+            self._brake.warn("store", lambda: f"the store's list cannot be read: {reason}")
             return None
         if snapshot is None or (than is not None and snapshot.taken_at <= than.taken_at):
             return None
@@ -63,7 +69,6 @@ class Archive:
         """Keep the list, and tell the other instances."""
         self._write(snapshot)
         await self._share(snapshot)
-        await self._store.publish(TOPIC, _taken(snapshot))
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` when another instance may have saved a list."""
@@ -76,6 +81,7 @@ class Archive:
     async def _share(self, snapshot: Snapshot) -> None:
         await self._store.set("snapshot", _encode(snapshot))
         await self._store.set("snapshot:taken", _taken(snapshot))
+        await self._store.publish(TOPIC, _taken(snapshot))
 
     def _write(self, snapshot: Snapshot) -> None:
         try:

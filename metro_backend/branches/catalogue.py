@@ -165,9 +165,17 @@ class Catalogue(Service):
 
     async def _take_newer(self) -> None:
         foreign = await self._archive.newer(self.snapshot)
-        if foreign is not None and self.snapshot is not None:
-            foreign = self._remerged(never_lower(foreign, self.snapshot))
-        self._adopt(foreign)
+        if foreign is None or self.snapshot is None:
+            self._adopt(foreign)
+            return
+        mended = never_lower(foreign, self.snapshot)
+        ours = self._remerged(replace(mended, taken_at=self._now()))
+        if mended is foreign or ours is None:
+            self._adopt(foreign)
+        else:
+            self._adopt(ours)
+            # Whoever published the lower numbers has to hear of the higher ones.
+            await self._archive.save(ours)
 
     def _due(self) -> list[str]:
         now = self._clock.seconds()

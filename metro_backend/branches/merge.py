@@ -125,4 +125,4 @@ def never_lower(foreign: Snapshot, ours: Snapshot) -> Snapshot:
         }
         if kept:
             states[source] = replace(state, branches={**state.branches, **kept})
-    return replace(foreign, sources=states)
+    return foreign if states == foreign.sources else replace(foreign, sources=states)

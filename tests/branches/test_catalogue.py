@@ -417,13 +417,36 @@ class InstancesTests(WorldTestCase):
         assert other.snapshot is not None
         self.assertEqual(other.snapshot.branches["master"].build, 1)
         self.successResultOf(
-            Deferred.fromCoroutine(Archive(directory, store, self.world.count).save(other.snapshot))
+            Deferred.fromCoroutine(
+                Archive(directory, store, self.world.count, self.world.clock).save(other.snapshot)
+            )
         )
         self.world.pass_time(POLL + 1)
         assert one.snapshot is not None
         self.assertEqual(one.snapshot.branches["master"].build, 438)
+        shared = self.successResultOf(Deferred.fromCoroutine(store.get("snapshot")))
+        assert shared is not None
+        self.assertEqual(Snapshot.from_json(json.loads(shared)), one.snapshot)
         for catalogue in (one, other):
             catalogue.stopService()
+
+    def test_store_with_an_older_list(self) -> None:
+        """A store that was away while a list was saved gets it afterwards, and so do the others."""
+        one, old = self.world.warm()
+        archive = Archive(
+            self.world.directory, self.world.store, self.world.count, self.world.clock
+        )
+        self.world.stand_in.jenkins.job("master").add_build("x")
+        self.world.pass_time(2)
+        demand = one.refresh()
+        self.world.pass_time(1)
+        self.successResultOf(demand)
+        self.successResultOf(Deferred.fromCoroutine(archive.save(old)))
+        self.world.pass_time(POLL + 1)
+        shared = self.successResultOf(Deferred.fromCoroutine(self.world.store.get("snapshot")))
+        assert shared is not None
+        self.assertEqual(Snapshot.from_json(json.loads(shared)), one.snapshot)
+        one.stopService()
 
     def test_reset_reaches_all(self) -> None:
         """A number that an admin lets go down goes down everywhere."""
@@ -458,7 +481,9 @@ class InstancesTests(WorldTestCase):
         assert other.snapshot is not None
         self.assertEqual(other.snapshot.branches["master"].build, six.number)
         self.successResultOf(
-            Deferred.fromCoroutine(Archive(directory, store, self.world.count).save(other.snapshot))
+            Deferred.fromCoroutine(
+                Archive(directory, store, self.world.count, self.world.clock).save(other.snapshot)
+            )
         )
         self.world.pass_time(15)
         self.successResultOf(late)

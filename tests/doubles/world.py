@@ -90,7 +90,7 @@ class World:
         return Catalogue(
             clock=self.clock,
             sources=[self.github(), self.jenkins()] if sources is None else sources,
-            archive=Archive(self.directory, self.store, self.count),
+            archive=Archive(self.directory, self.store, self.count, self.clock),
             rules=self.rules,
             ttl=self.ttl,
             count=self.count,
