@@ -33,7 +33,7 @@ format: $(VENV)/dev ## put the code into its style
 package: $(VENV)/dev ## build wheel and sdist, and try each in a clean environment
 	tests/packaging.sh $(BIN)/python
 
-e2e: $(VENV)/dev ## tests that need apt, npm or root; they skip with the reason without
+e2e: $(VENV)/e2e ## tests that need apt, npm or root; they skip with the reason without
 	$(BIN)/trial e2e
 
 bench: $(VENV)/dev ## measure, as ratios within one run
@@ -47,6 +47,10 @@ $(VENV)/ready: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test$(REDIS)]'
+	touch $@
+
+$(VENV)/e2e: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[e2e]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/ready
