@@ -1,0 +1,1 @@
+"""Measures the server beside others, as ratios within one run."""
