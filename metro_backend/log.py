@@ -69,7 +69,6 @@ class JSONObserver:
         failure = event.get("log_failure")
         if failure is not None:
             line["traceback"] = failure.getTraceback()
-        line.update(event.get("fields", {}))
         self._out.write(json.dumps(line, ensure_ascii=False, default=repr) + "\n")
         self._out.flush()
 
