@@ -67,7 +67,9 @@ class Links:
             return self._public_url
         scheme = "https" if request.isSecure() else "http"
         host = (request.getHeader(b"host") or b"").decode("latin-1")
-        if self.trusts(request):
+        given = request.requestHeaders
+        forwards = given.hasHeader(b"x-forwarded-proto") or given.hasHeader(b"x-forwarded-host")
+        if forwards and self.trusts(request):
             forwarded = _first(request, b"x-forwarded-proto").lower()
             if forwarded in ("http", "https"):
                 scheme = forwarded

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from twisted.web.http import datetimeToString
-
 from metro_backend.api.rendered import Page
 from metro_backend.api.responses import stable
 from metro_backend.branches.catalogue import Catalogue
@@ -54,7 +52,7 @@ class Questions:
         """
         age = max(0, int(self._now() - snapshot.confirmed_at))
         request.setHeader(b"Age", b"%d" % age)
-        request.setHeader(b"Last-Modified", datetimeToString(snapshot.changed_at))
+        request.setHeader(b"Last-Modified", page.last_modified)
         return stable(request, page.content, page.etag, content_type)
 
 

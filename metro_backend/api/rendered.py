@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from twisted.web.http import datetimeToString
+
 from metro_backend.api.responses import etag_of
 from metro_backend.branches.model import Snapshot
 from metro_backend.mirror.mirror import Mirror
@@ -23,6 +25,7 @@ class Page:
 
     content: bytes
     etag: bytes
+    last_modified: bytes
 
 
 class Rendered(Generic[Variant]):
@@ -42,7 +45,9 @@ class Rendered(Generic[Variant]):
         page = self._pages.get(variant)
         if page is None:
             content = self._render(snapshot, variant)
-            page = self._pages[variant] = Page(content, etag_of(content))
+            page = self._pages[variant] = Page(
+                content, etag_of(content), datetimeToString(snapshot.changed_at)
+            )
             if len(self._pages) > BASES:
                 self._pages.popitem(last=False)
         return page

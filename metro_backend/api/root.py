@@ -21,7 +21,7 @@ URI_LIMIT = 8192
 """Bytes of path and query."""
 
 _METHOD = re.compile(rb"[A-Z]{1,16}\Z")
-_PRIVATE = ((b"api", b"admin"), (b"admin",), (b"metrics",))
+_PRIVATE = (b"api/admin/",)
 _SERVER = f"metro-backend/{__version__}".encode("ascii")
 
 
@@ -47,7 +47,7 @@ class Root(Resource):
             request.mounted_at = f"/{PREFIX.decode()}"
             if not request.postpath:
                 request.postpath.append(b"")
-        if not any(tuple(request.postpath[: len(each)]) == each for each in _PRIVATE):
+        if not b"/".join((*request.postpath, b"")).startswith(_PRIVATE):
             request.setHeader(b"Access-Control-Allow-Origin", b"*")
         reason = _objection(request)
         if reason is not None:
