@@ -151,7 +151,9 @@ class ChainTests(SynchronousTestCase):
             self.assertEqual(second.result, "SUCCESS", f"{second.log}\n{self.swarm.report()}")
             self.assertEqual({self.version() for _ in range(10)}, {"metro-backend/1.0.2"})
 
-            self.commit("metro_backend/tap.py", "^import os$", "raise SystemExit('broken')")
+            self.commit(
+                "metro_backend/tap.py", "^_log = Logger\\(\\)$", "raise SystemExit('broken')"
+            )
             third = self.run_pipeline()
         self.assertEqual(third.result, "FAILURE")
         self.assertEqual(third.stages()[-1], "Deploy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -82,7 +83,11 @@ class Options(usage.Options):
 
 def endpoints(chosen: Settings, reactor: Any) -> list[IStreamServerEndpoint]:
     """Read MOSMETRO_LISTEN. Raises UsageError."""
+    for each in chosen.listen:
+        port = re.match(r"(?:tcp6?|ssl):(\d+)", each)
+        if port is not None and int(port[1]) > 65535:
+            raise usage.UsageError(f"MOSMETRO_LISTEN takes ports up to 65535, not {port[1]}")
     try:
         return [serverFromString(reactor, each) for each in chosen.listen]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, OSError) as error:
         raise usage.UsageError(f"MOSMETRO_LISTEN takes Twisted endpoints: {error}") from None

@@ -8,7 +8,12 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -30,6 +35,9 @@ IDLE = 60.0
 
 CONNECTIONS = 8192
 """Connections at once; one more is closed at once."""
+
+FIRST_REQUEST = 1.0
+"""Seconds that a drain leaves a new connection for its first request."""
 
 SWEEP = 5.0
 """Seconds between looks at connections whose request does not arrive."""
@@ -88,6 +96,9 @@ class Channel(http.HTTPChannel):
 
     site: Site
     requests: list[Request]
+    fresh = True
+    """Whether it has not had a whole request yet."""
+    _closing: IDelayedCall | None = None
     arriving_since: float | None = None
     """When the first byte of a request came that is not complete yet (reactor's time)."""
 
@@ -103,6 +114,8 @@ class Channel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Leave the set."""
         self.site.channels.discard(self)
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         super().connectionLost(reason)
         self.site.channel_gone()
 
@@ -121,6 +134,7 @@ class Channel(http.HTTPChannel):
     def allContentReceived(self) -> None:
         """Note that it is complete."""
         self.arriving_since = None
+        self.fresh = False
         super().allContentReceived()
 
     def abort(self) -> None:
@@ -131,10 +145,25 @@ class Channel(http.HTTPChannel):
 
     def drain(self) -> None:
         """Let the request under way finish, and close then; close at once if there is none."""
-        self.persistent = False
+        # A connection that is not persistent drops what comes, a first request as well.
+        self.persistent = self.fresh
         for request in self.requests:
             if not request.startedWriting:
                 request.setHeader(b"Connection", b"close")
+        if self.fresh:
+            # Its first request may be on its way, and nobody would send it again.
+            self._closing = self.callLater(FIRST_REQUEST, self._close_if_idle)
+        else:
+            self._close_if_idle()
+
+    def checkPersistence(self, request: http.Request, version: bytes) -> bool:
+        """Let a request that comes during the drain be the connection's last one."""
+        if self.site.draining:
+            request.responseHeaders.setRawHeaders(b"connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def _close_if_idle(self) -> None:
         if not self.requests:
             # The channel's own method: the transport's would cut a producer that is paused.
             self.loseConnection()

@@ -69,18 +69,19 @@ def makeService(options: Options) -> IService:
         demo = DemoService.bind(reactor)
         chosen = _with_demo(chosen, demo.url)
         root.addService(demo)
-    for part in parts(chosen, reactor):
+    prefix = "metro:demo:" if options["demo"] else "metro:"
+    for part in parts(chosen, reactor, prefix):
         root.addService(part)
     return root
 
 
-def parts(chosen: Settings, reactor: Any) -> list[IService]:
-    """Make every part of the server, each from the ones before it."""
+def parts(chosen: Settings, reactor: Any, prefix: str) -> list[IService]:
+    """Make every part of the server, each from the ones before it; `prefix` is for Redis' keys."""
 
     def count(name: str, count: int = 1) -> None:
         statistics.count(name, count)
 
-    store = _store(chosen, reactor, count)
+    store = _store(chosen, reactor, count, prefix)
     history = History()
     statsd = (
         TwistedStatsDClient(reactor, reactor, reactor.nameResolver, *chosen.statsd)
@@ -184,12 +185,12 @@ def verify_shelf(chosen: Settings, reactor: Any) -> int:
     return 1 if report.corrupt else 0
 
 
-def _store(chosen: Settings, reactor: Any, count: Counting) -> Store:
+def _store(chosen: Settings, reactor: Any, count: Counting, prefix: str) -> Store:
     if not chosen.redis:
         return EmbeddedStore(reactor)
     from metro_backend.store.redis import RedisStore
 
-    return RedisStore(reactor, RedisLocation.parse(chosen.redis), count)
+    return RedisStore(reactor, RedisLocation.parse(chosen.redis), count, prefix=prefix)
 
 
 def _shelf(chosen: Settings, reactor: Any, count: Counting) -> Shelf:
@@ -274,7 +275,6 @@ def _with_demo(chosen: Settings, url: str) -> Settings:
     """Point the sources at the stand-in, and away from a state that real instances share."""
     return replace(
         chosen,
-        redis="",
         github_api=url,
         github_user="mosmetro-android",
         github_repo="mosmetro-android",

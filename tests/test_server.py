@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from klein import Klein
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    UNIXClientEndpoint,
+    connectProtocol,
+)
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock, deferLater
@@ -18,6 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from metro_backend import server
+from metro_backend.api.root import Root
 from metro_backend.server import ARRIVAL, BODY_LIMIT, Channel, Request, Site, WebService
 
 reactor: Any = installed_reactor
@@ -160,6 +167,18 @@ class SocketTests(TestCase):
         answer = await self.exchange(b"GET /?healthcheck HTTP/1.0\r\n\r\n")
         self.assertIn(b" 200 ", answer.splitlines()[0])
 
+    async def test_unix_socket(self) -> None:
+        """HTTP/1.0 without Host is answered on a unix socket, too."""
+        path = self.mktemp()
+        root = Root(Klein(), self.count)
+        port = reactor.listenUNIX(path, Site(root, reactor, self.count))
+        self.addCleanup(port.stopListening)
+        wire: Wire = await connectProtocol(UNIXClientEndpoint(reactor, path), Wire())
+        assert wire.transport is not None
+        wire.transport.write(b"GET /?healthcheck HTTP/1.0\r\n\r\n")
+        answer = await wire.closed.addTimeout(10, reactor)
+        self.assertIn(b" 404 ", answer.splitlines()[0])
+
     async def test_absolute_form(self) -> None:
         """A target in absolute form leads to the same path."""
         answer = await self.exchange(
@@ -185,6 +204,20 @@ class SocketTests(TestCase):
         answer = await wire.closed.addTimeout(10, reactor)
         self.assertIn(b"Connection: close", answer)
         self.assertIn(b"done", answer)
+        await stopping
+
+    async def test_drain_waits_for_a_first_request(self) -> None:
+        """A connection that is new when the drain begins has its request answered."""
+        wire = await self.connect()
+        while not self.site.channels:
+            await deferLater(reactor, 0.01, lambda: None)
+        self.stopped = True
+        stopping = Deferred.fromCoroutine(self.web._stop())
+        assert wire.transport is not None
+        wire.transport.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await wire.closed.addTimeout(10, reactor)
+        self.assertIn(b" 200 ", answer.splitlines()[0])
+        self.assertIn(b"onnection: close", answer)
         await stopping
 
     async def test_drain_does_not_wait_for_ever(self) -> None:

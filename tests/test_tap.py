@@ -31,6 +31,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_refusals(self) -> None:
         """What cannot be used is refused before anything is started."""
-        for environ in ({"listen": "tcp"}, {"redis": "redis://"}, {"drain": "x"}, {"log": "x"}):
+        for environ in ({"redis": "redis://"}, {"drain": "x"}, {"log": "x"}):
             self.assertRaises(UsageError, self.parsed, **environ)
+        for listen in ("tcp", "tcp:99999", "systemd:domain=INET:index=0", "ssl:1:privateKey=/no"):
+            self.assertRaises(UsageError, self.parsed, listen=listen)
         self.assertRaises(UsageError, self.parsed, "--no-such-option")

@@ -87,7 +87,8 @@ class Legacy:
             return unavailable(request, RETRY_AFTER, silent=True)
         name = argument(request, b"download")
         if name is None:
-            self._statistics.update_check()
+            if request.method == b"GET":
+                self._statistics.update_check()
             page = self._rendered.get(snapshot, self._links.base(request))
             return self._questions.answer(request, snapshot, page, HTML)
         branch = snapshot.beta if name == "beta" and snapshot.beta else snapshot.find(name)

@@ -76,10 +76,6 @@ class Links:
             forwarded = _first(request, b"x-forwarded-host")
             if plausible_host(forwarded):
                 host = forwarded
-        if not host:
-            # HTTP/1.0 has no Host; the address it came to is the best that is known.
-            here = request.getHost()
-            host = f"{getattr(here, 'host', 'localhost')}:{getattr(here, 'port', 80)}"
         return f"{scheme}://{host}{request.mounted_at}"
 
     def near(self, request: Request) -> str:

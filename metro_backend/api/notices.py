@@ -20,6 +20,7 @@ from metro_backend.api.questions import argument
 from metro_backend.api.responses import as_json, text
 from metro_backend.api.routing import route
 from metro_backend.branches.catalogue import Catalogue
+from metro_backend.branches.source import text as text_of
 from metro_backend.counting import Counting
 from metro_backend.server import Request
 from metro_backend.store import Store
@@ -115,5 +116,5 @@ def _read_notification(body: bytes) -> tuple[bool, str | None]:
     # job/PROJECT/job/BRANCH/ — the branch is encoded once more than its name is.
     segments = str(value.get("url", "")).strip("/").split("/")
     if len(segments) >= 4 and segments[-2] == "job" and segments[-4] == "job":
-        return True, unquote(segments[-1])[:200]
+        return True, text_of(unquote(segments[-1]))
     return True, None

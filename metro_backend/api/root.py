@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from klein import Klein
+from twisted.internet.address import IPv4Address
 from twisted.web.resource import Resource
 
 from metro_backend import __version__
@@ -49,6 +50,11 @@ class Root(Resource):
                 request.postpath.append(b"")
         if not b"/".join((*request.postpath, b"")).startswith(_PRIVATE):
             request.setHeader(b"Access-Control-Allow-Origin", b"*")
+        if not request.requestHeaders.hasHeader(b"host"):
+            # HTTP/1.0 has none, and klein needs one; the address it came to is the best known.
+            here = request.getHost()
+            at = f"{here.host}:{here.port}" if isinstance(here, IPv4Address) else "localhost"
+            request.requestHeaders.setRawHeaders(b"host", [at.encode("ascii")])
         reason = _objection(request)
         if reason is not None:
             self._count("server.http.bad_request")

@@ -76,7 +76,6 @@ class V1:
     @route("/api/v1/versions.php", "GET")
     def branches(self, request: Request) -> bytes | Coroutine[Any, Any, bytes]:
         """Tell an app what is newest on every branch; at once, unless this is a cold start."""
-        self._statistics.update_check()
         ready = self._questions.ready
         return self._answer(request, ready) if ready else self._first_answer(request)
 
@@ -84,6 +83,8 @@ class V1:
         return self._answer(request, await self._questions.snapshot())
 
     def _answer(self, request: Request, snapshot: Snapshot) -> bytes:
+        if request.method == b"GET":
+            self._statistics.update_check()
         page = self._rendered.get(snapshot, self._links.base(request))
         return self._questions.answer(request, snapshot, page, JSON)
 

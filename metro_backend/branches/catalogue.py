@@ -25,6 +25,7 @@ from metro_backend.branches.orders import Order, Orders, Outcome
 from metro_backend.branches.schedule import Schedule
 from metro_backend.branches.source import Reading, Source, SourceError, together
 from metro_backend.counting import Counting
+from metro_backend.log import Brake
 from metro_backend.store import Lock
 from metro_backend.waiting import Waiters
 
@@ -75,6 +76,7 @@ class Catalogue(Service):
     ) -> None:
         """Take the sources; `ttl` is in seconds, `spread` yields 0…1 for the jitter."""
         self._clock = clock
+        self._brake = Brake(self._log, clock)
         self._sources = {source.name: source for source in sources}
         self._archive = archive
         self._rules = rules
@@ -215,17 +217,10 @@ class Catalogue(Service):
         return lock
 
     async def _refresh(self, order: Order) -> dict[str, str]:
-        wanted: dict[str, str | None]
-        if order.only is not None:
-            wanted = dict(order.only)
-        elif order.demanded:
-            wanted = dict.fromkeys(self._sources)
-        else:
-            wanted = dict.fromkeys(self._due())
-        # A list that has never been complete lacks more than what the notice names.
-        for name in self._sources:
-            if name not in self._states:
-                wanted[name] = None
+        wanted: dict[str, str | None] = {}
+        if order.demanded:
+            wanted |= dict.fromkeys(self._sources) if order.only is None else order.only
+        wanted |= dict.fromkeys(self._due())
         failures: dict[str, str] = {}
 
         async def ask(name: str, branch: str | None) -> None:
@@ -234,8 +229,7 @@ class Catalogue(Service):
                 failures[name] = error
 
         await together(Deferred.fromCoroutine(ask(name, branch)) for name, branch in wanted.items())
-        await self._publish(order.reset)
-        return failures
+        return {**failures, **await self._publish(order.reset)}
 
     async def _ask(self, name: str, branch: str | None, reset: Collection[str]) -> str | None:
         """Ask one source; return why it failed, or None."""
@@ -272,7 +266,7 @@ class Catalogue(Service):
             return None
         schedule.failed(now, error, retry_after, cold=self.snapshot is None)
         self._count(f"server.catalogue.{name}.failed")
-        self._log.warn("{name} failed: {error}", name=name, error=error)
+        self._brake.warn(name, lambda: f"{name} failed: {error}")
         return error
 
     def _branches_of(self, name: str) -> Mapping[str, Branch]:
@@ -288,12 +282,16 @@ class Catalogue(Service):
         except TimeoutError:
             raise SourceError(f"no complete answer within {READ_DEADLINE:g} s") from None
 
-    async def _publish(self, reset: Collection[str]) -> None:
-        """Make a snapshot of what is known, if it is complete, and let everybody have it."""
+    async def _publish(self, reset: Collection[str]) -> dict[str, str]:
+        """Make a snapshot of what is known, if it is complete, and let everybody have it.
+
+        Returns per source why a build of it is held back, if one is.
+        """
         if set(self._states) != set(self._sources):
-            return
+            return {}
+        held = {}
         if self.snapshot is not None:
-            await self._hold_back_bad_builds(self.snapshot)
+            held = await self._hold_back_bad_builds(self.snapshot)
         before, states = self.snapshot, dict(self._states)
         branches, beta = merge(states, self._rules)
         changed = before is None or dict(before.branches) != branches or before.beta != beta
@@ -313,9 +311,14 @@ class Catalogue(Service):
                 "new list: {branches}",
                 branches=", ".join(f"{name} {each.number}" for name, each in branches.items()),
             )
+        return held
 
-    async def _hold_back_bad_builds(self, before: Snapshot) -> None:
-        """Have new builds fetched before phones hear of them; those that prove bad stay unknown."""
+    async def _hold_back_bad_builds(self, before: Snapshot) -> dict[str, str]:
+        """Have new builds fetched before phones hear of them; those that prove bad stay unknown.
+
+        Their source is asked again soon: a file may come later than what announces it.
+        """
+        held: dict[str, str] = {}
         new = new_builds(self._states, before)
         bad = await self._prepare([branch.artifact for branch in new]) if new else ()
         for branch in new:
@@ -325,6 +328,12 @@ class Catalogue(Service):
             if branch.artifact.filename in bad and state.branches.get(branch.name) is branch:
                 assert self.snapshot is not None
                 self._states[source] = held_back(state, branch, self.snapshot.sources[source])
+                held[source] = (
+                    f"{branch.artifact.filename} is not what the source says, or not there"
+                )
+                now = self._clock.seconds()
+                self._schedules[source].failed(now, held[source], None, cold=False)
+        return held
 
     def _remerged(self, snapshot: Snapshot | None) -> Snapshot | None:
         """Apply our rules to a list that was made under others, or whose sources were mended."""

@@ -23,6 +23,13 @@ PARALLEL = 4
 YEAR_10000 = 253_402_300_800_000
 """Milliseconds of UTC Unix time that no calendar shows any more."""
 
+HOPELESS = 10
+"""Readings after which a first list is made without a job that never can be read.
+
+By the back-off of a cold start that is some minutes: a fault passes, and one
+broken job must not keep the others from everybody for ever.
+"""
+
 WALK = 10
 """Builds that are walked back at most in search of a commit message."""
 
@@ -164,6 +171,8 @@ class Jenkins:
         self._headers = dict(headers or {})
         # Builds whose message may lack commits because an older build could not be read.
         self._unsettled: set[str] = set()
+        # Readings in a row that lacked a job, while there was nothing to stand in for it.
+        self._incomplete = 0
 
     async def read(self, previous: Mapping[str, Branch], only: str | None = None) -> Reading:
         """Ask for every job's newest build; see `Source.read`."""
@@ -219,7 +228,10 @@ class Jenkins:
         retry_after = max((e.retry_after for e in failures if e.retry_after), default=None)
         # With nothing known before, a list without a branch that exists would move its phones away.
         if missing and not previous:
-            raise SourceError(str(failures[0]), retry_after)
+            self._incomplete += 1
+            if self._incomplete < HOPELESS or self.required in missing:
+                raise SourceError(str(failures[0]), retry_after)
+        self._incomplete = 0
         return Reading(
             branches={name: branches[name] for name, _ in jobs if name in branches},
             notes=notes,

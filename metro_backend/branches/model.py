@@ -254,7 +254,8 @@ class Snapshot:
             sources={k: SourceState.from_json(v) for k, v in _table(value, "sources").items()},
             changed_at=_number(value, "changed_at"),
             taken_at=_seconds(value, "taken_at"),
-            resets={k: _seconds(_table(value, "resets"), k) for k in _table(value, "resets")},
+            # Lists of the first days have none.
+            resets=_times(value.get("resets", {})),
         )
 
 
@@ -287,6 +288,12 @@ def _seconds(value: Any, key: str) -> float:
     if not isinstance(item, (int, float)) or isinstance(item, bool):
         raise ValueError(f"{key!r} is not a time")
     return float(item)
+
+
+def _times(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise ValueError("'resets' is not an object")
+    return {name: _seconds(value, name) for name in value}
 
 
 def _flag(value: Any, key: str) -> bool:

@@ -29,7 +29,10 @@ class Order:
     """A refresh that is wanted."""
 
     only: Mapping[str, str | None] | None = None
-    """Per source the one branch to ask for, or None for all of it; None asks every source."""
+    """Per source the one branch to ask for, or None for all of it; None asks every source.
+
+    Sources whose time has come are asked in any case.
+    """
     reset: set[str] = field(default_factory=set)
     """Branches whose number may go down this time."""
     waiters: list[Deferred[Outcome]] = field(default_factory=list)
@@ -40,8 +43,12 @@ class Order:
         """Take another order's wishes over as well."""
         self.waiters += other.waiters
         self.reset |= other.reset
-        self.demanded = self.demanded or other.demanded
-        if self.only != other.only:
+        if not other.demanded:
+            # Sources whose time has come are asked by every order.
+            return
+        if not self.demanded:
+            self.only, self.demanded = other.only, True
+        elif self.only != other.only:
             self.only = None
 
     def answer(self, outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from metro_backend.branches.model import Artifact
 from metro_backend.counting import Counting
 from metro_backend.mirror.answer import Answer, read_answer
 from metro_backend.mirror.body import Body, Cut
-from metro_backend.mirror.errors import FillFailed, Unfit, WrongFile
+from metro_backend.mirror.errors import FillFailed, NoRoom, Unfit, WrongFile
 from metro_backend.mirror.part import MAGIC, Part
 from metro_backend.upstream import Upstream, UpstreamError, abandon
 
@@ -52,6 +52,7 @@ class Fill:
         headers: Mapping[str, str],
         limit: int,
         check: Callable[[Part], None],
+        reserve: Callable[[Part, int], None],
         count: Counting,
     ) -> None:
         """Set up; `run` starts.
@@ -60,6 +61,7 @@ class Fill:
             headers: sent with each request, such as credentials.
             limit: bytes that a build may have.
             check: raises Unfit if the finished file is not the build.
+            reserve: makes room for so many bytes, or raises NoRoom.
         """
         self.part = part
         self.artifact: Artifact = part.artifact
@@ -74,6 +76,7 @@ class Fill:
         self._headers = dict(headers)
         self._limit = limit
         self._check = check
+        self._reserve = reserve
         self._count = count
         self._answer: Answer | None = None
         self._position = 0
@@ -219,6 +222,10 @@ class Fill:
         if self.total is None:
             self.total = answer.total
         if self.total is not None and not self._allocated:
+            try:
+                self._reserve(self.part, self.total)
+            except NoRoom as error:
+                raise FillFailed(str(error), 503) from error
             self.part.allocate(self.total)
             self._allocated = True
 

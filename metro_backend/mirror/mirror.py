@@ -287,6 +287,7 @@ class Mirror:
             headers=self._credentials(artifact),
             limit=self._size_limit,
             check=self._shelf.check,
+            reserve=self._shelf.reserve,
             count=self._count,
         )
         self._count("server.mirror.fill")

@@ -30,6 +30,8 @@ class Part:
     def __init__(self, directory: Path, artifact: Artifact) -> None:
         """Create the file. Raises OSError."""
         self.artifact = artifact
+        self.expected = 0
+        """Bytes that room was made for after its begin."""
         self.size = 0
         """Bytes written."""
         self.head = b""

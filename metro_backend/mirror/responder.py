@@ -112,6 +112,11 @@ class Responder:
             self._describe(request, artifact, origin.sha256(artifact), filename, cache_control)
             self._end(request, plan, size)
             return
+        if request.method == b"HEAD":
+            # Its length is not known before it is fetched, and nobody wants the bytes.
+            self._describe(request, artifact, origin.sha256(artifact), filename, cache_control)
+            request.finish()
+            return
         holding = await origin.open(artifact)
         await self.respond(request, holding, filename=filename, cache_control=cache_control)
 

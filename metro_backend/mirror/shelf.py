@@ -136,15 +136,8 @@ class Shelf:
         Raises:
             NoRoom: if the disk is full or refuses to be written.
         """
-        size = artifact.size or 0
-        self._evict(size)
         try:
-            short = self._short(size)
-            if short > 0:
-                self._evict(size, short)
-                short = self._short(size)
-            if short > 0:
-                raise NoRoom("the disk is nearly full")
+            self._make_room(artifact.size or 0)
             part = Part(self._contents.parts, artifact)
         except OSError as error:
             self._trouble("written", error)
@@ -152,6 +145,31 @@ class Shelf:
         self._arriving.add(part)
         self._problem = None
         return part
+
+    def reserve(self, part: Part, size: int) -> None:
+        """Make room for a build whose size became known only when it began to come.
+
+        Raises:
+            NoRoom: if the disk is full or refuses to be written.
+        """
+        if part.artifact.size is not None or part.expected:
+            return
+        try:
+            self._make_room(size)
+        except OSError as error:
+            self._trouble("read", error)
+            raise NoRoom(f"the shelf cannot be read: {error.strerror}") from error
+        part.expected = size
+
+    def _make_room(self, size: int) -> None:
+        """Give up builds for so many bytes more. Raises NoRoom, OSError."""
+        self._evict(size)
+        short = self._short(size)
+        if short > 0:
+            self._evict(size, short)
+            short = self._short(size)
+        if short > 0:
+            raise NoRoom("the disk is nearly full")
 
     def check(self, part: Part) -> None:
         """Raise Unfit unless the file is the whole build, and the one that it was before."""
@@ -233,7 +251,9 @@ class Shelf:
 
     def size(self) -> int:
         """Bytes on disk, what is arriving included."""
-        arriving = sum(max(part.size, part.artifact.size or 0) for part in self._arriving)
+        arriving = sum(
+            max(part.size, part.expected, part.artifact.size or 0) for part in self._arriving
+        )
         return sum(self._ledger.contents().values()) + arriving
 
     def status(self) -> dict[str, Any]:

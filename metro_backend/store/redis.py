@@ -36,6 +36,9 @@ CONNECT_DEADLINE = 2.0
 MOST_WAITING = 256
 """Commands that may wait for their answers; further ones are answered as if Redis were away."""
 
+MOST_UNRELEASED = 16
+"""Locks that could not be given back and are remembered for it."""
+
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of values that may wait with them."""
 
@@ -75,9 +78,11 @@ class RedisStore:
         location: RedisLocation,
         count: Counting,
         connect: Callable[[Any, RedisLocation], IStreamClientEndpoint] = endpoint_of,
+        prefix: str = PREFIX,
     ) -> None:
         """Take the reactor to connect with; `connect` makes the endpoint. Connects when started."""
         self._clock = reactor
+        self._prefix = prefix
         self._location = location
         self._count = count
         self._brake = Brake(self._log, reactor)
@@ -86,6 +91,7 @@ class RedisStore:
         self._bytes = 0
         self._working = False
         self._news = True
+        self._unreleased: list[tuple[bytes, bytes]] = []
         endpoint = connect(reactor, location)
         self._commands = Link(
             reactor, endpoint, _command_protocol, self._authenticate, self._commands_changed
@@ -110,22 +116,23 @@ class RedisStore:
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None if there is none or Redis is away."""
-        reply = await self._ask(lambda redis: redis.get(_name(key)))
+        reply = await self._ask(lambda redis: redis.get(self._name(key)))
         return reply if isinstance(reply, bytes) else None
 
     async def set(self, key: str, value: bytes, seconds: float | None = None) -> None:
         """Keep the value, for so many seconds if given."""
         await self._ask(
-            lambda redis: redis.set(_name(key), value, pexpire=_milliseconds(seconds)), len(value)
+            lambda redis: redis.set(self._name(key), value, pexpire=_milliseconds(seconds)),
+            len(value),
         )
 
     async def add(self, key: str, value: bytes, seconds: float) -> bool:
         """Keep the value if the key is new; tell whether it was (True when Redis is away)."""
-        return await self._add(_name(key), value, seconds)
+        return await self._add(self._name(key), value, seconds)
 
     async def delete(self, key: str) -> None:
         """Forget the key."""
-        await self._ask(lambda redis: redis.delete(_name(key)))
+        await self._ask(lambda redis: redis.delete(self._name(key)))
 
     async def lock(self, name: str, seconds: float) -> Lock | None:
         """Take the lock for at most so many seconds; None if somebody else holds it.
@@ -133,7 +140,7 @@ class RedisStore:
         Without an answer the lock is granted: either it is not held, and releasing it
         does nothing, or only the answer was lost, and releasing it is right.
         """
-        lock = _RedisLock(store=self, key=_name(f"lock:{name}"), token=secrets.token_bytes(16))
+        lock = _RedisLock(store=self, key=self._name(f"lock:{name}"), token=secrets.token_bytes(16))
         try:
             return lock if await self._add(lock.key, lock.token, seconds) else None
         except CancelledError:
@@ -142,7 +149,9 @@ class RedisStore:
 
     async def publish(self, topic: str, message: bytes) -> None:
         """Tell all instances, this one included; only this one while Redis is away."""
-        reply = await self._ask(lambda redis: redis.publish(_name(topic), message), len(message))
+        reply = await self._ask(
+            lambda redis: redis.publish(self._name(topic), message), len(message)
+        )
         if reply is AWAY or self._messages.protocol is None:
             self._topics.deliver(topic, message)
 
@@ -153,11 +162,14 @@ class RedisStore:
         """
         redis = self._messages.protocol
         if self._topics.add(topic, receive) and redis is not None:
-            maybeDeferred(redis.subscribe, [_name(topic)]).addErrback(self._unheard)
+            maybeDeferred(redis.subscribe, [self._name(topic)]).addErrback(self._unheard)
 
     async def release(self, key: bytes, token: bytes) -> None:
         """Delete the lock if it holds this token."""
-        await self._ask(lambda redis: redis.eval(RELEASE, keys=[key], args=[token]))
+        reply = await self._ask(lambda redis: redis.eval(RELEASE, keys=[key], args=[token]))
+        if reply is AWAY and len(self._unreleased) < MOST_UNRELEASED:
+            # A Redis that only hung has taken the lock all the same, and keeps it till it expires.
+            self._unreleased.append((key, token))
 
     async def _add(self, key: bytes, value: bytes, seconds: float) -> bool:
         reply = await self._ask(
@@ -225,6 +237,10 @@ class RedisStore:
             self._news = False
             self._log.info("Redis at {address}: connected", address=self._location.address)
         self._connection_changed(reason)
+        if reason is None:
+            unreleased, self._unreleased = self._unreleased, []
+            for key, token in unreleased:
+                Deferred.fromCoroutine(self.release(key, token))
 
     def _connection_changed(self, reason: str | None) -> None:
         if reason is not None:
@@ -250,22 +266,26 @@ class RedisStore:
         while new := [topic for topic in self._topics.names if topic not in heard]:
             # One by one: of a command with several channels txredisapi takes only the first
             # reply, and the others for the replies to whatever is asked next.
-            await redis.subscribe([_name(new[0])])
+            await redis.subscribe([self._name(new[0])])
             heard.add(new[0])
 
     def _message_protocol(self) -> Any:
-        return _MessageProtocol(self._topics)
+        return _MessageProtocol(self._topics, self._prefix)
+
+    def _name(self, key: str) -> bytes:
+        return f"{self._prefix}{key}".encode("ascii", "backslashreplace")
 
 
 class _MessageProtocol(Wary, txredisapi.SubscriberProtocol):
     """Carries what is published."""
 
-    def __init__(self, topics: Topics) -> None:
+    def __init__(self, topics: Topics, prefix: str) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self._topics = topics
+        self._prefix = prefix
 
     def messageReceived(self, pattern: object, channel: bytes, message: bytes) -> None:
-        self._topics.deliver(channel.decode("ascii", "replace").removeprefix(PREFIX), message)
+        self._topics.deliver(channel.decode("ascii", "replace").removeprefix(self._prefix), message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,10 +302,6 @@ class _RedisLock:
 
 def _command_protocol() -> Any:
     return CommandProtocol(charset=None, convertNumbers=False)
-
-
-def _name(key: str) -> bytes:
-    return f"{PREFIX}{key}".encode("ascii", "backslashreplace")
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -197,6 +197,13 @@ class NoticeTests(AppTestCase):
             self.assertEqual(self.calls()[0], 0)
             self.assertEqual(self.world.stand_in.count(f"{PROJECT}/api/json"), 1)
 
+    def test_jenkins_branch_that_is_no_text(self) -> None:
+        """A lone surrogate in a name is left out of the answer."""
+        self.begin()
+        body = b'{"url":"job/p/job/\\ud800/","build":{}}'
+        reply = self.ask("POST", "/api/notify/jenkins?token=t0ken", body=body)
+        self.assertEqual(reply.code, 202)
+
     def test_jenkins_no_news(self) -> None:
         """A build that only starts, or that failed, is no news."""
         self.begin()

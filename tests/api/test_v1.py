@@ -107,6 +107,7 @@ class BranchesTests(AppTestCase):
         """A question is an update check."""
         self.app.start()
         self.ask("GET", "/api/v1/branches.php")
+        self.ask("HEAD", "/api/v1/branches.php")
         self.assertEqual(self.app.counters()["update_check"], 1)
 
 

@@ -201,6 +201,20 @@ class RefreshTests(WorldTestCase):
         self.assertIn("held back", outcome.snapshot.sources["jenkins"].notes["master"])
         catalogue.stopService()
 
+    def test_build_that_comes_late(self) -> None:
+        """A build that was announced before its file was there is asked for again soon."""
+        catalogue, _ = self.world.warm()
+        build = self.world.stand_in.jenkins.job("master").add_build("x")
+        name = f"MosMetro-master-b{build.number}.apk"
+        self.world.bad.add(name)
+        outcome = self.refreshed(catalogue)
+        self.assertIn(name, outcome.failures["jenkins"])
+        self.world.bad.clear()
+        self.world.pass_time(40, step=POLL)
+        assert catalogue.snapshot is not None
+        self.assertEqual(catalogue.snapshot.branches["master"].build, build.number)
+        catalogue.stopService()
+
     def test_removed_branch(self) -> None:
         """A good answer that lacks a branch removes it."""
         catalogue, _ = self.world.warm()
@@ -343,6 +357,28 @@ class RefreshTests(WorldTestCase):
         question = Deferred.fromCoroutine(catalogue.first(1.0))
         self.world.pass_time(1.5, step=0.5)
         self.assertIsNone(self.successResultOf(question))
+        catalogue.stopService()
+
+    def test_cold_source_that_names_a_time(self) -> None:
+        """Without a list, too, a source is left alone for as long as it says."""
+        self.world.stand_in.faults.set(RELEASES, RateLimited(reset_after=3600))
+        self.world.stand_in.faults.set(PROJECT, Status(500))
+        catalogue = self.world.started()
+        for _ in range(5):
+            catalogue.notice("jenkins")
+            self.world.pass_time(20)
+        self.assertEqual(self.world.stand_in.count(RELEASES), 1)
+        catalogue.stopService()
+
+    def test_job_that_never_can_be_read(self) -> None:
+        """One hopeless job does not keep a first list from everybody for ever."""
+        self.world.stand_in.faults.set(f"{PROJECT}/job/feature%252Fdns/", Status(500))
+        catalogue = self.world.started()
+        self.world.pass_time(60)
+        self.assertIsNone(catalogue.snapshot)
+        self.world.pass_time(600, step=POLL)
+        assert catalogue.snapshot is not None
+        self.assertNotIn("feature%2Fdns", catalogue.snapshot.branches)
         catalogue.stopService()
 
     def test_back_off(self) -> None:

@@ -90,6 +90,12 @@ class JSONTests(SynchronousTestCase):
             return
         self.assertIsInstance(read, Snapshot)
 
+    def test_first_lists(self) -> None:
+        """A list of the first days, which tells of no resets, is read."""
+        value = snapshot(branch()).as_json()
+        del value["resets"]
+        self.assertEqual(Snapshot.from_json(value), snapshot(branch()))
+
     def test_not_an_object(self) -> None:
         """Anything but an object is refused."""
         invalid: tuple[Any, ...] = (None, [], 1, "x")

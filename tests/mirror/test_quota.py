@@ -56,6 +56,18 @@ class QuotaTests(MirrorTestCase):
         self.assertEqual(len(bench.files("files/*")), 1)
         self.assertEqual(bench.shelf.size(), 9000)
 
+    def test_running_fetch_of_unknown_size_counts(self) -> None:
+        """Room is made for a build whose size only its source knows, as soon as that tells it."""
+        bench = self.start(quota=10_000, keep=0)
+        for number in range(2):
+            self.publish(bench, number)
+        data = apk(5000)
+        bench.open(artifact(None, number=9))
+        self.assertEqual(len(bench.files("files/*")), 2)
+        bench.source.last.answer(length=5000).send(data[:100])
+        self.assertEqual(len(bench.files("files/*")), 1)
+        self.assertEqual(bench.shelf.size(), 9000)
+
     def test_current_and_kept_builds_stay(self) -> None:
         """The quota never takes what is current or among the last few of its branch."""
         bench = self.start(quota=1, keep=2)

@@ -53,6 +53,20 @@ class OutageTests(redis_case.RedisTestCase):
         self.assertEqual(self.counts["server.store.lost"], 50)
         self.assertEqual(self.redis.waiting, 0)
 
+    async def test_lock_taken_by_a_redis_that_hung(self) -> None:
+        """A lock that was taken after all, when nobody waited for it any more, is given back."""
+        self.server.pause()
+        lock = await self.redis.lock("name", 3600)
+        assert lock is not None
+        await lock.release()
+        self.server.resume()
+        await self.connection(self.redis)
+
+        async def free() -> bool:
+            return self.server.say("EXISTS", "metro:lock:name") == b":0\r\n"
+
+        await self.eventually(free)
+
     async def test_restarted_empty(self) -> None:
         """A Redis that lost everything between two commands is noticed by nobody for long."""
         await self.redis.set("key", b"value")
