@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import random
@@ -24,6 +25,9 @@ from tests.mirror.scripted import Bench, apk, artifact, read
 
 SIZE = 60_000
 NOBODY = 65534
+
+# Another user may not be able to read the module, and so has to find it loaded.
+codecs.lookup("ascii")
 
 
 def child(work: Callable[[int], None]) -> tuple[int, int]:
