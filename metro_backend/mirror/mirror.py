@@ -34,6 +34,9 @@ PREFETCHES = 4
 FILL_DEADLINE = 3600.0
 """Seconds that a fetch may take, however it drips."""
 
+SPOILED = 100
+"""Builds that are remembered for having come wrong."""
+
 BUSY = 5
 """Seconds after which to ask again when too many builds are being fetched."""
 
@@ -73,6 +76,7 @@ class Mirror:
         self._runs: dict[Fill, Deferred[None]] = {}
         self._finished: dict[str, list[Deferred[bool]]] = {}
         self._coming: set[str] = set()
+        self._spoiled: dict[str, None] = {}
         self._line = DeferredSemaphore(PREFETCHES)
         self._idle: list[Deferred[None]] = []
         self._stopping = False
@@ -117,6 +121,10 @@ class Mirror:
     def is_wrong(self, artifact: Artifact) -> bool:
         """Tell whether its source lately gave something else than the build, or has none."""
         return isinstance(self._refusals.last(artifact.identity), WrongFile)
+
+    def spoiled(self, artifact: Artifact) -> bool:
+        """Tell whether somebody may hold wrong bytes of a build, sent before it was checked."""
+        return artifact.identity in self._spoiled
 
     def size(self, artifact: Artifact) -> int | None:
         """Bytes of a build, as far as that is known without asking anybody."""
@@ -334,6 +342,10 @@ class Mirror:
 
     def _failed(self, fill: Fill, failure: FillFailed) -> None:
         self._count("server.mirror.fill_failed")
+        if isinstance(failure, WrongFile) and fill.visible > 0:
+            self._spoiled[fill.artifact.identity] = None
+            if len(self._spoiled) > SPOILED:
+                del self._spoiled[next(iter(self._spoiled))]
         # Noted before the readers hear of it, so that none of them starts it over.
         self._refusals.note(fill.artifact, failure)
         self._brake.warn("fill", lambda: f"{fill.artifact.filename}: {failure}")

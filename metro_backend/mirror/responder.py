@@ -42,6 +42,9 @@ class Origin(Protocol):
     def sha256(self, artifact: Artifact) -> str | None:
         """Hex digest of the file, as far as that is known without asking anybody."""
 
+    def spoiled(self, artifact: Artifact) -> bool:
+        """Tell whether somebody may hold wrong bytes of the file."""
+
     async def open(self, artifact: Artifact) -> Holding:
         """Get the file. Raises Unavailable."""
 
@@ -100,7 +103,13 @@ class Responder:
         See `respond`. Raises Unavailable before anything was written.
         """
         size = origin.size(artifact)
-        status = precondition(request.requestHeaders, artifact.etag, artifact.modified)
+        headers = request.requestHeaders
+        status = precondition(headers, artifact.etag, artifact.modified)
+        if origin.spoiled(artifact):
+            # Nobody may go on where wrong bytes were sent before the whole could be checked.
+            if headers.hasHeader(b"If-Match"):
+                status = 412
+            headers.removeHeader(b"Range")
         if status is not None:
             plan: Plan | None = Plan(status=status)
         elif size is not None:

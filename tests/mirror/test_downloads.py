@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -81,6 +82,17 @@ class ReplayTests(ServingTestCase):
         self.finish(await self.begin())
         self.check(await self.phone.resume())
         self.assertEqual(len(self.bench.source.asked), 1)
+
+    async def test_after_wrong_bytes(self) -> None:
+        """Where wrong bytes were sent nobody goes on: a mixture would pass for the whole."""
+        response = await self.begin()
+        self.clock.advance(1)
+        response.send(b"x" * 400_000)
+        response.end()
+        broken: Any = await self.assertFailure(
+            Deferred.fromCoroutine(self.phone.resume()), DownloadBroken
+        )
+        self.assertEqual(broken.status, 412)
 
     async def test_after_a_restart(self) -> None:
         """The rest comes from the shelf as the next process finds it."""
