@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -61,6 +62,7 @@ def makeService(options: Options) -> IService:
     chosen = options.loaded.settings
     if options["verify-shelf"]:
         raise SystemExit(verify_shelf(chosen, reactor))
+    prefix = "metro:"
     root = Root(options.log_observer())
     root.addService(_Greeting(options.loaded.warnings))
     if options["demo"]:
@@ -69,7 +71,8 @@ def makeService(options: Options) -> IService:
         demo = DemoService.bind(reactor)
         chosen = _with_demo(chosen, demo.url)
         root.addService(demo)
-    prefix = "metro:demo:" if options["demo"] else "metro:"
+        # Each demo has addresses of its own, so its list is of no use to another one.
+        prefix = f"metro:demo:{urlsplit(demo.url).port}:"
     for part in parts(chosen, reactor, prefix):
         root.addService(part)
     return root
