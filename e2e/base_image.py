@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import SkipTest
 
 from e2e.command import CommandFailed, run
 from e2e.provision import CACHE, need_program, need_root
